@@ -1,0 +1,40 @@
+/* lw_spawn.h - starts a program as a child process.
+ *
+ * Spawning never copies the heap (vfork), inherits no descriptor by accident (everything
+ * but what is named is closed), blocks signals around itself and restores the defaults in
+ * the child. What fails in the child before exec comes back with the failed step:
+ * "cannot exec './train': No such file or directory". The caller owns the pidfd.
+ */
+#ifndef LW_SPAWN_H
+#define LW_SPAWN_H
+
+#include <sys/types.h>
+
+#include "lw_base.h"
+#include "lw_err.h"
+
+#define LW_SPAWN_FDS 8
+
+struct lw_spawn {
+	const char *file; /* what to execute: a path, already looked up */
+	char *const *argv;
+	char *const *envp;
+	const char *cwd;       /* NULL: inherited */
+	bool session;          /* its own session (and process group) */
+	bool group;            /* its own process group */
+	bool die_with_parent;  /* SIGKILL when the parent's thread ends */
+	int fds[LW_SPAWN_FDS]; /* fds[n]: becomes descriptor n; -1: closed, and for n < 3
+	                              /dev/null */
+	size_t fd_count;       /* entries of fds in use, 3 or more */
+};
+
+/* 0, *ret_pid and a close-on-exec *ret_pidfd; or -errno. */
+LW_MUST_USE int lw_spawn(const struct lw_spawn *spawn, pid_t *ret_pid, int *ret_pidfd,
+			 struct lw_err *err);
+
+/* Finds `name` as execvp would, relative paths from `cwd`; caller frees *ret_path. -ENOENT,
+ * -EACCES with "no program 'x' in PATH" or "'x' is not executable". */
+LW_MUST_USE int lw_spawn_find(const char *name, const char *cwd, char **ret_path,
+			      struct lw_err *err);
+
+#endif

@@ -1,0 +1,52 @@
+/* lw_tree.h - a process and everything it started, as far as it can be found.
+ *
+ * A tree is known by three things: processes below its leader, processes in its leader's
+ * session, and processes that carry its mark in their environment (LW_WORKER=<mark>; same
+ * uid as ours). The callers are sub-reapers of their trees (PR_SET_CHILD_SUBREAPER), so an
+ * orphan becomes our child and is found even when it left session and group. What cleared
+ * its environment and left everything cannot be found.
+ *
+ * All functions are synchronous reads of /proc; nothing waits.
+ */
+#ifndef LW_TREE_H
+#define LW_TREE_H
+
+#include <sys/types.h>
+
+#include "lw_base.h"
+
+struct lw_tree {
+	pid_t leader;     /* dead or alive; its own pid never counts once `leader_gone` */
+	pid_t session;    /* 0: not looked at */
+	const char *mark; /* NULL: not looked at */
+	uint64_t since;   /* start time in clock ticks after boot (lw_proc_start_time); older
+	                      processes are never part of the tree */
+	bool leader_gone;
+};
+
+struct lw_pids {
+	pid_t *pids;
+	size_t count;
+	size_t room;
+};
+void lw_pids_done(struct lw_pids *pids);
+
+/* Whoever is left of the tree, the leader included unless it is gone; zombies do not count.
+ * Appends to `found`; returns how many were added. */
+size_t lw_tree_find(const struct lw_tree *tree, struct lw_pids *found);
+
+/* Cheap first question: the live or dead children of this process, from
+ * /proc/self/task/<tid>/children. Returns how many, -ENOSYS where the kernel has no such
+ * file. With no child but the known ones, no orphan of a tree is left. */
+int lw_tree_children(struct lw_pids *found);
+
+/* Start time in clock ticks after boot; 0 when there is no such process. */
+uint64_t lw_proc_start_time(pid_t pid);
+
+/* True while the process exists and is no zombie. */
+bool lw_proc_lives(pid_t pid);
+
+/* "name (pid)" for the sentence that names what could not be killed. */
+void lw_proc_describe(pid_t pid, char *text, size_t room);
+
+#endif

@@ -1,0 +1,84 @@
+/* app.h - the running app: its works by name, its passes, its own state.
+ *
+ * Owned by the supervisor. What a flow (flow_lua.c) and an operator (api.c) may ask of the app
+ * goes through here and work.h.
+ */
+#ifndef LW_SUPERVISOR_APP_H
+#define LW_SUPERVISOR_APP_H
+
+#include "cache.h"
+#include "config.h"
+#include "flow.h"
+#include "journal.h"
+#include "loop.h"
+#include "state.h"
+#include "work.h"
+
+struct logs;
+struct schedule;
+
+enum app_stage { APP_STARTING, APP_RUNNING, APP_STOPPING, APP_OVER };
+
+struct app {
+	struct loop *loop;
+	struct config *config;
+	struct flow *flow;
+	struct cache *cache;
+	struct runs *runs;
+	struct journal *journal;
+	struct logs *logs;
+	struct schedule *schedule;
+	struct state state; /* lw.state */
+	enum app_stage stage;
+	struct work **works; /* in the order they were made */
+	size_t work_count;
+	int64_t started; /* microseconds since 1970 */
+
+	/* passes */
+	bool in_pass;
+	uint64_t passes;
+	int64_t last_pass;        /* when, microseconds since 1970 */
+	int64_t last_pass_took;   /* microseconds */
+	const char *last_trigger; /* "run", "state", "interval", ... */
+	uint64_t changes;         /* made by the pass in hand: new runs, state */
+	bool drain;               /* end when nothing is left to do */
+	bool any_failed;
+
+	/* the end */
+	int exit_status;
+	char *end_reason; /* or NULL */
+
+	/* what a worker needs to start */
+	const char *state_dir;
+	const char *worker_socket;        /* where workers dial */
+	const char *worker_program;       /* path of lw-worker */
+	void (*on_over)(struct app *app); /* no process is left and the app is to end */
+	void *owner;
+
+	struct loop_task pass_task, end_task;
+	struct loop_timer interval_timer;
+	struct loop_timer settle_timer;
+};
+
+struct work *app_work(const struct app *app, const char *name); /* or NULL */
+
+/* Takes the settings over. The same name with the same settings: that work; with others:
+ * -EEXIST and the key. From within a pass the work lives as long as passes make it again. */
+LW_MUST_USE int app_work_add(struct app *app, struct work_config *take, bool in_pass,
+			     struct work **ret_work, struct lw_err *err);
+
+/* Something changed: a pass comes in this turn or the next. `trigger` is a literal. */
+void app_changed(struct app *app, const char *trigger);
+
+/* The flow assigns lw.state. */
+LW_MUST_USE int app_set_state(struct app *app, const char *name, struct lw_slice value,
+			      struct lw_err *err);
+
+/* lw.schedule(mark): 1 and the mark's time as text, 0: not now, -EINVAL. */
+LW_MUST_USE int app_schedule(struct app *app, const char *mark, char text[32], struct lw_err *err);
+
+/* Ends the app: works are stopped first. A second call with `at_once` kills them. */
+void app_end(struct app *app, int exit_status, const char *reason);
+void app_end_at_once(struct app *app);
+
+#endif

@@ -1,0 +1,49 @@
+/* logs.h - output: a FIFO for each stream of each worker, lines, the console.
+ *
+ * A worker writes to FIFOs in the state directory that it holds open for reading too, so that
+ * nobody gets SIGPIPE while the supervisor is away. Lines go to the console. The console is
+ * a bounded queue over descriptors that never block us: what does not fit is dropped and
+ * counted, and said when there is room again.
+ */
+#ifndef LW_SUPERVISOR_LOGS_H
+#define LW_SUPERVISOR_LOGS_H
+
+#include "loop.h"
+#include "lw_err.h"
+#include "lw_log.h"
+
+struct logs;
+struct output;
+
+struct logs_options {
+	bool prefix;           /* "train | text" */
+	bool colour;           /* of the prefix */
+	const char *state_dir; /* FIFOs lie below it */
+	size_t queue_max;      /* bytes of console queue; 0: 1 MiB */
+};
+
+LW_MUST_USE int logs_new(struct loop *loop, const struct logs_options *options,
+			 struct logs **ret_logs, struct lw_err *err);
+/* Writes what is queued, for at most 500 ms of a console that takes nothing; frees. */
+void logs_free(struct logs *logs);
+uint64_t logs_dropped(const struct logs *logs); /* console lines so far */
+
+/* One line to the console: the flow's print, and the supervisor's own log (standard error). */
+void logs_print(struct logs *logs, const char *who, const char *line, size_t size);
+lw_log_sink logs_sink; /* context: struct logs */
+
+/* The two streams of one worker; they stay open over its incarnations. */
+LW_MUST_USE int output_open(struct logs *logs, const char *work, uint64_t worker,
+			    struct output **ret_output, struct lw_err *err);
+void output_close(struct output *output); /* drains; removes the FIFOs */
+/* Descriptors for the child's standard output and error; owned by the output. */
+void output_fds(const struct output *output, int ret_fds[2]);
+/* Lines read from now on belong to this process and run (0: none). */
+void output_of(struct output *output, pid_t pid, uint64_t run);
+/* Reads what is there now, without waiting, and hands out whole lines; `last`: also a last
+ * line without newline. */
+void output_drain(struct output *output, bool last);
+/* The last lines of standard error since output_of() changed the process, for a message. */
+const char *output_tail(const struct output *output);
+
+#endif

@@ -1,0 +1,107 @@
+/* work.h - a work: its queue, its pool, its counters, its latest call.
+ *
+ * Owned by struct app. Fields are read by everybody and written by work*.c alone. Knows
+ * nothing of Lua, sockets or HTTP.
+ */
+#ifndef LW_SUPERVISOR_WORK_H
+#define LW_SUPERVISOR_WORK_H
+
+#include "cache.h"
+#include "config.h"
+#include "run.h"
+#include "state.h"
+#include "worker.h"
+
+struct app;
+
+#define WORK_STATUSES 64
+#define WORK_RECENT   16   /* calls that explain compares with */
+#define WORK_HISTORY  1000 /* runs that are over and kept though the cache forgot them */
+
+struct work {
+	struct app *app;
+	struct work_config *config;
+	size_t index;       /* in app->works */
+	struct lw_buf head; /* every call of this work begins with these bytes */
+	struct state state;
+	struct worker **workers;
+	size_t worker_count;
+	struct run_list queue;       /* pending, in order, not with a worker */
+	size_t delayed;              /* pending, waiting for retry_delay */
+	struct run *tentative;       /* overlap = latest: the last call of this pass */
+	struct run *latest;          /* the run of the call made most recently, or NULL */
+	struct run *newest, *oldest; /* history */
+	size_t history_count;
+	bool held;    /* an operator's stop holds */
+	bool stopped; /* w:stop() by the flow; the next call undoes it */
+	bool made_in_pass;
+	uint64_t seen_pass; /* last pass that made it */
+	int64_t port;       /* settled, 0: none */
+
+	struct status statuses[WORK_STATUSES]; /* of the work, oldest first */
+	size_t status_count;
+
+	uint64_t hits, joins, misses, held_answers;
+	uint64_t stage_counts[STAGES_N]; /* runs that reached that stage */
+	uint64_t timeouts, restarts;
+	int64_t saved; /* microseconds of run time that hits did not spend */
+	uint64_t dropped_results;
+	struct watcher *gone_watchers; /* told when no process is left */
+	struct watcher *up_watchers;   /* told when each process is idle or busy, or gave up */
+	struct loop_task pump;
+};
+
+/* The answer to a call. `run` lives until the end of the turn. */
+struct answer {
+	enum decision decision;
+	enum why why;
+	struct run *run;  /* NULL when the answer is only `stage` */
+	enum stage stage; /* as told to the caller; STOPPED for a work an operator holds */
+	bool ends_pass;   /* parallel = false and not over: the pass ends here */
+	bool raises;      /* the run failed, this caller is the first to hear, raise_exception */
+};
+
+struct work *work_new(struct app *app, struct work_config *take);
+void work_free(struct work *work);
+
+/* Makes a call. `call` was begun with work->head (lw_call.h). -EAGAIN: queue_limit;
+ * -EINVAL: no canonical form. */
+LW_MUST_USE int work_call(struct work *work, struct lw_slice call, enum caller by,
+			  struct answer *ret_answer, struct lw_err *err);
+
+/* What that call would do, without doing it. The sentence is appended to `reason`. */
+LW_MUST_USE int work_explain(struct work *work, struct lw_slice call, struct answer *ret_answer,
+			     struct lw_key *ret_key, struct lw_buf *reason, struct lw_err *err);
+
+/* Steering. `by_flow` tells a stop that the next call undoes from an operator's. */
+void work_start(struct work *work);
+void work_stop(struct work *work, bool by_flow);
+void work_kill(struct work *work);
+void work_restart(struct work *work);
+/* Runs again what failed or was stopped: this call, or with an empty slice every one. The
+ * number of calls; -ENOENT when there is nothing to retry. */
+LW_MUST_USE int work_retry(struct work *work, struct lw_slice call, struct lw_err *err);
+/* Forgets this call, or with an empty slice every call. The number of calls. */
+LW_MUST_USE int work_forget(struct work *work, struct lw_slice call, struct lw_err *err);
+/* The flow assigns a value of the work's state. */
+LW_MUST_USE int work_set_state(struct work *work, const char *name, struct lw_slice value,
+			       struct lw_err *err);
+
+bool work_has_process(const struct work *work);
+bool work_is_up(const struct work *work); /* no worker that is still starting or backing off */
+size_t work_live_runs(const struct work *work); /* pending, delayed and running */
+
+/* Of the latest call; STAGE_NOT_STARTED or STAGE_STARTED before the first one. */
+struct status work_status(const struct work *work);
+
+/* Events from workers. */
+void work_on_up(struct work *work, struct worker *worker);
+void work_on_begun(struct work *work, struct run *run);
+void work_on_result(struct work *work, struct run *run, const struct lw_msg_result *result);
+void work_on_run_lost(struct work *work, struct run *run, const char *reason, const char *message,
+		      bool begun); /* the process is gone, tree and all */
+void work_on_gone(struct work *work, struct worker *worker);
+void work_on_state(struct work *work, struct lw_slice name, struct lw_slice value);
+void work_on_room(struct work *work);
+
+#endif

@@ -1,0 +1,65 @@
+/* worker.h - one supervised child: its process, its channel, its output.
+ *
+ * Owned by struct work from worker_new() to worker_free(). worker_step() is the only writer of
+ * `state`; its table stands in worker_fsm.c. A new process in a worker's place is a new
+ * incarnation. Nothing here asks whether the process is our child.
+ */
+#ifndef LW_SUPERVISOR_WORKER_H
+#define LW_SUPERVISOR_WORKER_H
+
+#include <sys/types.h>
+
+#include "journal.h"
+#include "loop.h"
+#include "lw_err.h"
+#include "lw_proto.h"
+#include "run.h"
+
+struct work;
+struct output;
+
+/*                  name      what status says */
+#define WORKER_STATES(S)                                                                           \
+	S(DOWN, "down")                                                                            \
+	S(STARTING, "starting")                                                                    \
+	S(IDLE, "idle")                                                                            \
+	S(BUSY, "busy")                                                                            \
+	S(STOPPING, "stopping")                                                                    \
+	S(BACKOFF, "waiting to restart")                                                           \
+	S(FAILED, "failed")
+#define WORKER_STATE_ENUM(NAME, text) WORKER_##NAME,
+enum worker_state { WORKER_STATES(WORKER_STATE_ENUM) WORKER_STATES_N };
+#undef WORKER_STATE_ENUM
+const char *worker_state_text(enum worker_state state);
+
+struct worker; /* fields live in worker_private.h */
+
+/* What status shows of a worker. Text borrows until the next turn. */
+struct worker_info {
+	uint64_t id;
+	uint64_t incarnation;
+	enum worker_state state;
+	pid_t pid;              /* 0: no process */
+	int64_t since;          /* of the state, microseconds since 1970 */
+	int64_t next_try;       /* BACKOFF: microseconds from now; else -1 */
+	uint64_t starts;        /* processes started so far */
+	const char *last_death; /* "exit status 1", "signal 9 (KILL)", or NULL */
+	const char *error;      /* what keeps it from starting, or was wrong on its channel */
+	size_t sent;            /* runs in its hands */
+};
+
+struct worker *worker_new(struct work *work, uint64_t id);
+void worker_free(struct worker *worker); /* NULL is welcome; the process is gone or left alone */
+
+void worker_start(struct worker *worker); /* no effect unless DOWN, FAILED or BACKOFF */
+/* Asks the tree to end (stop_signal, then KILL after stop_timeout; `at_once`: KILL now);
+ * work_on_gone() answers. */
+void worker_stop(struct worker *worker, bool at_once);
+size_t worker_room(const struct worker *worker);          /* how many runs it takes now */
+void worker_give(struct worker *worker, struct run *run); /* takes the run out of its list */
+void worker_set(struct worker *worker, const char *name, struct lw_slice value);
+bool worker_has_process(const struct worker *worker);
+const struct run_list *worker_runs(const struct worker *worker);
+struct worker_info worker_info(const struct worker *worker);
+
+#endif
