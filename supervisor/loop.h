@@ -1,10 +1,15 @@
 /* loop.h - the one event loop: what happens when within a turn.
  *
- * libevent with priorities. A turn is: everything the sockets, pidfds, timers and the
- * journal brought in (LOOP_IO); then one pass of the flow if something changed (LOOP_PASS);
- * then queues are served, one batch goes to the journal and frames leave (LOOP_END); then
- * what was retired is freed (LOOP_LATE). Many changes in a turn make one pass. Nothing here
- * waits but loop_run(); without a timer or an event it makes no system call.
+ * A turn is: everything the sockets, pidfds, timers and the journal brought in (LOOP_IO);
+ * then one pass of the flow if something changed (LOOP_PASS); then queues are served, one
+ * batch goes to the journal and frames leave (LOOP_END); then what was retired is freed
+ * (LOOP_LATE). Many changes in a turn make one pass. Nothing here waits but loop_run();
+ * without a timer or an event it makes no system call.
+ *
+ * A turn is one round of libevent and then the phases, not libevent's priorities: those poll
+ * again between two phases, and input that never ends would keep the later ones from running.
+ *
+ * Owned by struct app; the loop outlives everything that has an event or a task in it.
  */
 #ifndef LW_SUPERVISOR_LOOP_H
 #define LW_SUPERVISOR_LOOP_H
@@ -23,17 +28,21 @@ enum loop_phase { LOOP_IO, LOOP_PASS, LOOP_END, LOOP_LATE, LOOP_PHASES };
 struct loop_task {
 	void (*run)(struct loop_task *task);
 	struct loop_task *next;
+	struct loop_task **back; /* what points at this one */
+	uint64_t ran;            /* turn and phase in which it ran last */
+	enum loop_phase phase;
 	bool posted;
-	bool cancelled;
 };
 
 LW_MUST_USE int loop_new(struct loop **ret_loop, struct lw_err *err);
 void loop_free(struct loop *loop);
 struct event_base *loop_base(struct loop *loop);
 void loop_run(struct loop *loop);
-void loop_exit(struct loop *loop);
+void loop_exit(struct loop *loop); /* loop_run() returns at the end of this turn */
 
-/* Posting twice is posting once. A posted task is forgotten by loop_cancel(). */
+/* Posting twice is posting once. A task posted for the phase that is under way runs in it,
+ * unless it has run in it already. A posted task is forgotten by loop_cancel(), and may be
+ * freed then. */
 void loop_post(struct loop *loop, enum loop_phase phase, struct loop_task *task);
 void loop_cancel(struct loop *loop, struct loop_task *task);
 
@@ -46,11 +55,13 @@ void loop_retire(struct loop *loop, void *object, void (*destroy)(void *object))
 int64_t loop_now(struct loop *loop);
 int64_t loop_wall(struct loop *loop);
 
-/* One-shot timers; a stopped timer costs nothing. `at` is monotonic. */
+/* One-shot timers, never early and precise to some milliseconds. One that was never set or
+ * is stopped costs nothing. */
 struct loop_timer {
-	struct event *event;
+	struct event *event; /* NULL until it is set for the first time */
 	void (*run)(struct loop_timer *timer);
 	struct loop *loop;
+	int64_t at; /* monotonic */
 };
 void loop_timer_init(struct loop_timer *timer, struct loop *loop,
 		     void (*run)(struct loop_timer *timer));
