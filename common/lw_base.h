@@ -66,6 +66,9 @@ static inline LW_UNUSED void lw_close_auto(int *local)
 	lw_close(*local);
 }
 
+/* Where to cut `text` so that at most `most` bytes stay and no UTF-8 sequence is torn. */
+size_t lw_utf8_cut(const void *text, size_t size, size_t most);
+
 /* For start-up and for invariants we broke ourselves: logs and exits with 1. */
 LW_NORETURN void lw_fatal(const char *format, ...) LW_PRINTF(1, 2);
 

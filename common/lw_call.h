@@ -4,6 +4,8 @@
  *
  *     [ work name, cache version or nil, [positional ...], {named ...} ]
  *
+ * The whole of it obeys the bounds of one value (lw_value.h).
+ *
  * Its canonical form has the same layout, with every value in the one spelling that
  * all equal values share: integers and integral floats as the shortest integer, other
  * floats as float64 (one NaN), text and bytes with the shortest head, the keys of maps
@@ -26,7 +28,7 @@ struct lw_key {
 	uint64_t low, high;
 };
 
-/* Names of named arguments that are left out of the canonical form. */
+/* Names of named arguments that are left out of the canonical form, unseen. */
 struct lw_names {
 	char **names;
 	size_t count;
@@ -54,7 +56,8 @@ struct lw_key lw_key_of(struct lw_slice form, const uint8_t secret[LW_KEY_SECRET
 void lw_key_print(struct lw_key key, char text[33]);                    /* 32 hex digits */
 LW_MUST_USE int lw_key_parse(const char *text, struct lw_key *ret_key); /* or -EINVAL */
 
-/* A person's way to read a call: ('A', 2) {lr: 0.1}; cut with "..." at `most` bytes. */
+/* A person's way to read a call: ('A', 2, lr=0.1), without arguments (); cut with "..." so
+ * that at most `most` bytes are added to `out`. */
 void lw_call_print(struct lw_slice call, size_t most, struct lw_buf *out);
 
 /* Arguments from JSON appended to a begun call: `positional` a list or NULL, `named` an

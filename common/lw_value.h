@@ -40,7 +40,11 @@ struct lw_item {
 /* Reads one item at *at and moves *at behind its head (and its bytes). The only
  * function that looks at unchecked bytes: -EBADMSG when they end too early or are
  * no value of ours; no claimed length is believed beyond `end`. */
-LW_MUST_USE int lw_item_read(const uint8_t **at, const uint8_t *end, struct lw_item *ret_item);
+LW_MUST_USE static inline int lw_item_read(const uint8_t **at, const uint8_t *end,
+					   struct lw_item *ret_item);
+
+/* The same for the longer heads. */
+LW_MUST_USE int lw_item_read_long(const uint8_t **at, const uint8_t *end, struct lw_item *ret_item);
 
 /* One whole value and nothing behind it, within the bounds above, text in UTF-8,
  * no extension types, map keys unrestricted. -EBADMSG, -E2BIG with a sentence. */
@@ -54,6 +58,13 @@ LW_MUST_USE int lw_value_check_first(struct lw_slice bytes, size_t *ret_size, st
 size_t lw_value_size(const uint8_t *at, const uint8_t *end);
 
 bool lw_text_is_utf8(const void *text, size_t size);
+
+/* Appends `text` with '?' for each byte that belongs to no character. */
+void lw_text_clean(const void *text, size_t size, struct lw_buf *out);
+
+/* The shortest text that reads back as `f`, with a point or an exponent if it is finite. */
+#define LW_FLOAT_TEXT 40
+void lw_float_print(double f, char text[LW_FLOAT_TEXT]);
 
 /* ---- writing, by msgpack-c ---------------------------------------------------- */
 
@@ -74,12 +85,35 @@ void lw_put_map(struct lw_buf *out, uint32_t n);
 bool lw_map_get(struct lw_slice map, const char *name, struct lw_slice *ret_value);
 
 /* ---- JSON ------------------------------------------------------------------------
- * Bytes are {"$bytes": base64}, NaN and infinities {"$float": "nan"|"inf"|"-inf"}. An
- * object that has one of these names (or one of them behind further "$") as its only
- * key is written with one more "$" before it, so that every value survives the way
- * there and back. Map keys that are not text are written as their JSON text. */
+ * Bytes are {"$bytes": base64}, NaN and infinities {"$float": "nan"|"inf"|"-inf"}, integers
+ * above INT64_MAX {"$int": "18446744073709551615"} (jansson refuses a text that has them as
+ * numbers). An object that has one of these names (or one of them behind further "$") as
+ * its only key is written with one more "$" before it, so that every value survives the
+ * way there and back. Map keys that are not text are written as their JSON text (the one
+ * thing that does not come back), and within such a text as base64 of their msgpack.
+ * Text may hold U+0000: read what is printed with JSON_ALLOW_NUL. */
 json_t *lw_value_to_json(struct lw_slice value); /* a new reference */
 void lw_value_print_json(struct lw_slice value, struct lw_buf *out);
 LW_MUST_USE int lw_value_from_json(const json_t *json, struct lw_buf *out, struct lw_err *err);
+
+/* ---- what has to be fast ---------------------------------------------------------- */
+
+static inline int lw_item_read(const uint8_t **at, const uint8_t *end, struct lw_item *ret_item)
+{
+	uint8_t head;
+
+	if (*at < end && (head = **at) < 0x80) {
+		*ret_item = (struct lw_item){ .type = LW_INT, .i = head };
+		*at += 1;
+		return 0;
+	}
+	if (*at < end && (head & 0xe0) == 0xa0 && end - *at > (head & 0x1f)) {
+		ret_item->type = LW_TEXT;
+		ret_item->s = (struct lw_slice){ *at + 1, head & 0x1f };
+		*at += 1 + (head & 0x1f);
+		return 0;
+	}
+	return lw_item_read_long(at, end, ret_item);
+}
 
 #endif
