@@ -110,7 +110,7 @@ static void measure_throughput(const char *row, const char *window, const char *
 {
 	struct samples bare = { 0 }, program = { 0 };
 
-	for (int round = 0; round < 3; round++) {
+	for (int round = 0; round < (report_muted() ? 1 : 3); round++) {
 		samples_add(&bare, floor_exchange(strtoul(window, NULL, 10), 0.5));
 		samples_add(&program, program_rate(window, calls));
 	}
@@ -156,7 +156,7 @@ void bench_command(void)
 	static const char *const argv[] = { "/bin/true", "--value=1", NULL };
 	struct samples bare = { 0 }, program = { 0 };
 
-	for (int round = 0; round < 3; round++) {
+	for (int round = 0; round < (report_muted() ? 1 : 3); round++) {
 		samples_add(&bare, floor_spawn(argv, strtoul(COMMANDS, NULL, 10)));
 		samples_add(&program, command_rate());
 	}

@@ -57,10 +57,13 @@ static void print_hottest(FILE *report)
 
 void profile_end(const char *what)
 {
-	const char *const argv[] = { "perf", "report",        "--stdio",
-				     "-q",   "--no-children", "--percent-limit",
-				     "0.5",  "--sort",        "comm,dso,symbol",
-				     "-i",   data_file,       NULL };
+	/* clang-format off */
+	const char *const argv[] = {
+		"perf", "report", "--stdio", "-q", "--no-children", "--percent-limit", "0.5",
+		"--comms", "lw-supervisor,lw-worker,bench_noop,true", "--percentage", "relative",
+		"--sort", "comm,dso,symbol", "-i", data_file, NULL,
+	};
+	/* clang-format on */
 	int output[2];
 	FILE *report;
 	pid_t pid;
@@ -69,7 +72,7 @@ void profile_end(const char *what)
 		kill(recorder, SIGINT);
 		waitpid(recorder, NULL, 0);
 	}
-	report_note("profile of %s, share of both processors' time:", what);
+	report_note("profile of %s, shares of the time of supervisor and works:", what);
 	if (pipe2(output, O_CLOEXEC) < 0)
 		return;
 	pid = spawn(argv, output[1]);
