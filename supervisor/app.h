@@ -15,9 +15,11 @@
 #include "work.h"
 
 struct logs;
+struct reaper;
 struct schedule;
 
 enum app_stage { APP_STARTING, APP_RUNNING, APP_STOPPING, APP_OVER };
+const char *app_stage_name(enum app_stage stage);
 
 struct app {
 	struct loop *loop;
@@ -28,11 +30,15 @@ struct app {
 	struct journal *journal;
 	struct logs *logs;
 	struct schedule *schedule;
-	struct state state; /* lw.state */
-	enum app_stage stage;
-	struct work **works; /* in the order they were made */
+	struct reaper *reaper;
+	struct state state;   /* lw.state */
+	enum app_stage stage; /* text: app_stage_name() */
+	struct work **works;  /* in the order they were made */
 	size_t work_count;
-	int64_t started; /* microseconds since 1970 */
+	struct worker **workers; /* by id - 1; NULL where one left */
+	size_t worker_count;
+	struct lw_buf scratch; /* of the canonical form of the call in hand */
+	int64_t started;       /* microseconds since 1970 */
 
 	/* passes */
 	bool in_pass;
@@ -40,6 +46,8 @@ struct app {
 	int64_t last_pass;        /* when, microseconds since 1970 */
 	int64_t last_pass_took;   /* microseconds */
 	const char *last_trigger; /* "run", "state", "interval", ... */
+	uint64_t full_passes;     /* that reached the end of flow() */
+	bool own_change;          /* the pass in hand changed something but runs */
 	uint64_t changes;         /* made by the pass in hand: new runs, state */
 	bool drain;               /* end when nothing is left to do */
 	bool any_failed;
@@ -55,10 +63,22 @@ struct app {
 	void (*on_over)(struct app *app); /* no process is left and the app is to end */
 	void *owner;
 
-	struct loop_task pass_task, end_task;
-	struct loop_timer interval_timer;
-	struct loop_timer settle_timer;
+	struct loop_task pass_task, end_task, over_task;
+	struct loop_timer interval_timer; /* the longest pause between passes */
+	struct loop_timer own_timer;      /* a pass because of what the flow changed itself */
 };
+
+/* An app without works; takes config and flow over. The caller then sets what a worker needs and
+ * the logs, and calls app_begin(). */
+LW_MUST_USE int app_new(struct loop *loop, struct config *config, struct flow *flow,
+			struct app **ret_app, struct lw_err *err);
+void app_free(struct app *app); /* no process is left; the logs are the caller's */
+
+/* Makes the works of app.conf; starts processes; the first pass. */
+LW_MUST_USE int app_begin(struct app *app, struct lw_err *err);
+
+/* Listed in status: not those that passes have ceased to make. */
+bool app_shows(const struct work *work);
 
 struct work *app_work(const struct app *app, const char *name); /* or NULL */
 
@@ -76,6 +96,9 @@ LW_MUST_USE int app_set_state(struct app *app, const char *name, struct lw_slice
 
 /* lw.schedule(mark): 1 and the mark's time as text, 0: not now, -EINVAL. */
 LW_MUST_USE int app_schedule(struct app *app, const char *mark, char text[32], struct lw_err *err);
+
+/* A process of a stopping app or a retired work is gone. */
+void app_on_gone(struct app *app);
 
 /* Ends the app: works are stopped first. A second call with `at_once` kills them. */
 void app_end(struct app *app, int exit_status, const char *reason);

@@ -21,12 +21,12 @@ enum why {
 	WHY_LIVE,       /* joined run 815 */
 	WHY_FAILED,     /* held: failed 3 times, last: ... */
 	WHY_STOPPED,    /* held: stopped by operator */
-	WHY_NEVER_SEEN, /* runs: never seen */
+	WHY_NEVER_SEEN, /* runs: never seen; or: `lr` was 0.1, is 0.2 */
 	WHY_EXPIRED,    /* runs: older than cache_ttl */
 	WHY_NOT_CACHED, /* runs: cache_calls is false */
-	WHY_VERSION,    /* runs: cache_version "v4", was "v3" */
-	WHY_ARGUMENT,   /* runs: `lr` was 0.1, is 0.2 */
 	WHY_OPERATOR,   /* held: the work is stopped by an operator */
+	WHY_RETRY,      /* runs: retried by operator */
+	WHY_SERVICE,    /* runs: called by its restart rule */
 	WHYS_N
 };
 
@@ -53,5 +53,8 @@ enum decision cache_decide(const struct run *run, struct policy policy, int64_t 
 /* Remembers `run` for its form, in place of the run that was; takes a reference. */
 void cache_put(struct cache *cache, struct run *run);
 void cache_remove(struct cache *cache, struct run *run); /* NULL and not remembered: nothing */
+
+/* Every remembered run of a work, with a reference each, in no order; free() the array. */
+size_t cache_of_work(const struct cache *cache, const struct work *work, struct run ***ret_runs);
 
 #endif

@@ -17,6 +17,7 @@ struct state {
 	struct state_item *items;
 	size_t count;
 	size_t room;
+	size_t bytes;     /* of all values */
 	uint64_t version; /* grows with every change */
 };
 

@@ -27,19 +27,21 @@ struct work {
 	struct worker **workers;
 	size_t worker_count;
 	struct run_list queue;       /* pending, in order, not with a worker */
-	size_t delayed;              /* pending, waiting for retry_delay */
+	struct run_list delayed;     /* pending, waiting for retry_delay */
 	struct run *tentative;       /* overlap = latest: the last call of this pass */
 	struct run *latest;          /* the run of the call made most recently, or NULL */
 	struct run *newest, *oldest; /* history */
 	size_t history_count;
+	size_t history_bytes;
 	bool held;    /* an operator's stop holds */
 	bool stopped; /* w:stop() by the flow; the next call undoes it */
 	bool made_in_pass;
+	bool retired;       /* leaves the app when its last process is gone */
 	uint64_t seen_pass; /* last pass that made it */
 	int64_t port;       /* settled, 0: none */
 
-	struct status statuses[WORK_STATUSES]; /* of the work, oldest first */
-	size_t status_count;
+	struct status *statuses; /* a ring; work_status_at() */
+	size_t status_room, status_first, status_count;
 
 	uint64_t hits, joins, misses, held_answers;
 	uint64_t stage_counts[STAGES_N]; /* runs that reached that stage */
@@ -48,7 +50,10 @@ struct work {
 	uint64_t dropped_results;
 	struct watcher *gone_watchers; /* told when no process is left */
 	struct watcher *up_watchers;   /* told when each process is idle or busy, or gave up */
+	uint64_t streak; /* calls of a service that failed in a row, soon after their start */
 	struct loop_task pump;
+	struct loop_timer again;   /* a service's back-off */
+	struct loop_timer balance; /* runs sent ahead to a busy process while another is idle */
 };
 
 /* The answer to a call. `run` lives until the end of the turn. */
@@ -63,6 +68,8 @@ struct answer {
 
 struct work *work_new(struct app *app, struct work_config *take);
 void work_free(struct work *work);
+/* New settings for a work that has no process; what it remembers stays. */
+void work_reconfigure(struct work *work, struct work_config *take);
 
 /* Makes a call. `call` was begun with work->head (lw_call.h). -EAGAIN: queue_limit;
  * -EINVAL: no canonical form. */
@@ -93,6 +100,23 @@ size_t work_live_runs(const struct work *work); /* pending, delayed and running 
 
 /* Of the latest call; STAGE_NOT_STARTED or STAGE_STARTED before the first one. */
 struct status work_status(const struct work *work);
+
+/* The last WORK_STATUSES statuses, 0 is the oldest; borrowed. */
+const struct status *work_status_at(const struct work *work, size_t i);
+
+/* No flow: the call of `args`, whatever is remembered. Again by itself as `restart` says. */
+void work_call_service(struct work *work);
+/* Starts the processes that start_with_flow asks for. */
+void work_begin(struct work *work);
+/* Ends every process; runs in hand go back to the queue (the app ends, or lets go of it). */
+void work_end(struct work *work, bool at_once);
+
+/* The pass is over: the last call of it counts (overlap = latest). */
+void work_pass_ended(struct work *work);
+
+/* The sentence for a decision about `form`; `run` as in struct answer. (why.c) */
+void work_print_why(const struct work *work, enum why why, const struct run *run,
+		    struct lw_slice form, struct lw_buf *out);
 
 /* Events from workers. */
 void work_on_up(struct work *work, struct worker *worker);

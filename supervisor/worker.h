@@ -11,6 +11,7 @@
 
 #include "journal.h"
 #include "loop.h"
+#include "lw_frame.h"
 #include "lw_err.h"
 #include "lw_proto.h"
 #include "run.h"
@@ -18,15 +19,19 @@
 struct work;
 struct output;
 
-/*                  name      what status says */
-#define WORKER_STATES(S)                                                                           \
-	S(DOWN, "down")                                                                            \
-	S(STARTING, "starting")                                                                    \
-	S(IDLE, "idle")                                                                            \
-	S(BUSY, "busy")                                                                            \
-	S(STOPPING, "stopping")                                                                    \
-	S(BACKOFF, "waiting to restart")                                                           \
-	S(FAILED, "failed")
+/* clang-format off */
+/*        name          what status says */
+#define WORKER_STATES(S)                    \
+	S(DOWN,         "down")             \
+	S(STARTING,     "starting")         \
+	S(IDLE,         "idle")             \
+	S(BUSY,         "busy")             \
+	S(DISCONNECTED, "disconnected")     \
+	S(STOPPING,     "stopping")         \
+	S(ENDING,       "ending its tree")  \
+	S(BACKOFF,      "waiting to restart") \
+	S(FAILED,       "failed")
+/* clang-format on */
 #define WORKER_STATE_ENUM(NAME, text) WORKER_##NAME,
 enum worker_state { WORKER_STATES(WORKER_STATE_ENUM) WORKER_STATES_N };
 #undef WORKER_STATE_ENUM
@@ -55,11 +60,34 @@ void worker_start(struct worker *worker); /* no effect unless DOWN, FAILED or BA
 /* Asks the tree to end (stop_signal, then KILL after stop_timeout; `at_once`: KILL now);
  * work_on_gone() answers. */
 void worker_stop(struct worker *worker, bool at_once);
+void worker_start_later(struct worker *worker, int64_t in_us); /* DOWN to BACKOFF */
+void worker_give_up(struct worker *worker);                    /* DOWN to FAILED */
+
+/* How the last process ended; for the decision what comes next. */
+struct worker_death {
+	bool asked;      /* its end was asked for */
+	bool badly;      /* anything but exit status 0 */
+	bool hello;      /* it had dialled in */
+	bool timed_out;  /* it had not, within start_timeout */
+	uint32_t streak; /* such deaths in a row, soon after the start and without a success */
+	int64_t served;  /* microseconds from its hello to its end */
+};
+struct worker_death worker_death(const struct worker *worker);
+/* Asks for the run to be given back unless it has begun. */
+void worker_withdraw(struct worker *worker, const struct run *run);
+enum worker_state worker_state(const struct worker *worker);
 size_t worker_room(const struct worker *worker);          /* how many runs it takes now */
 void worker_give(struct worker *worker, struct run *run); /* takes the run out of its list */
 void worker_set(struct worker *worker, const char *name, struct lw_slice value);
 bool worker_has_process(const struct worker *worker);
 const struct run_list *worker_runs(const struct worker *worker);
+
+/* A process that dialled in with a HELLO of this worker's id. 0 and the connection is the
+ * worker's, or -EPERM and the reason it is refused. */
+LW_MUST_USE int worker_dialled(struct worker *worker, int fd, struct lw_frames *frames,
+			       const struct lw_msg_hello *hello, struct lw_err *err);
+/* Its process ended, as pidfd or SIGCHLD say; either may be first. */
+void worker_exited(struct worker *worker);
 struct worker_info worker_info(const struct worker *worker);
 
 #endif

@@ -1,0 +1,303 @@
+/* supervisor.c - from options to a running app, and back. */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "app.h"
+#include "dial.h"
+#include "http.h"
+#include "logs.h"
+#include "lw_log.h"
+#include "lw_statedir.h"
+
+struct supervisor {
+	const struct options *options;
+	char *state_dir;
+	char *worker_socket;
+	char *control_socket;
+	char *worker_program;
+	int lock; /* held while we live */
+	struct loop *loop;
+	struct logs *logs;
+	struct config *config; /* until the app takes it */
+	struct flow *flow;
+	struct app *app;
+	struct dial *dial;
+	struct http *http;
+	struct event *signals[3];
+	bool interrupted;
+};
+
+/* ---- before anything runs --------------------------------------------------------------------------- */
+
+static int take_lock(struct supervisor *supervisor, struct lw_err *err)
+{
+	LW_AUTO(lw_free)
+	char *path = lw_format("%s/lock", supervisor->state_dir);
+	char pid[16] = "";
+
+	supervisor->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (supervisor->lock < 0)
+		return lw_err_sys(err, -errno, "cannot open '%s'", path);
+	if (flock(supervisor->lock, LOCK_EX | LOCK_NB) < 0) {
+		(void)!read(supervisor->lock, pid, sizeof(pid) - 1);
+		return lw_err_set(err, -EBUSY,
+				  "another supervisor (pid %.*s) has the state directory '%s'",
+				  (int)strcspn(pid, "\n"), pid, supervisor->state_dir);
+	}
+	if (ftruncate(supervisor->lock, 0) < 0 ||
+	    dprintf(supervisor->lock, "%d\n", (int)getpid()) < 0)
+		return lw_err_sys(err, -errno, "cannot write '%s'", path);
+	return 0;
+}
+
+/* The settled configuration, for clients. */
+static int leave_config(const struct supervisor *supervisor, struct lw_err *err)
+{
+	LW_AUTO(lw_free)
+	char *path = lw_format("%s/app.json", supervisor->state_dir);
+	LW_AUTO(lw_free)
+	char *fresh = lw_format("%s/app.json.new", supervisor->state_dir);
+	json_t *json = config_to_json(supervisor->config);
+	int r = json_dump_file(json, fresh, JSON_INDENT(2));
+
+	json_decref(json);
+	if (r < 0 || rename(fresh, path) < 0)
+		return lw_err_sys(err, -errno, "cannot write '%s'", path);
+	return 0;
+}
+
+static char *folder_of_this_program(void)
+{
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (n <= 0)
+		return lw_strdup(".");
+	path[n] = '\0';
+	*strrchr(path, '/') = '\0';
+	return lw_strdup(path);
+}
+
+static int find_worker_program(struct supervisor *supervisor, struct lw_err *err)
+{
+	LW_AUTO(lw_free)
+	char *folder = folder_of_this_program();
+
+	supervisor->worker_program = lw_format("%s/lw-worker", folder);
+	if (access(supervisor->worker_program, X_OK) < 0)
+		return lw_err_sys(err, -errno, "cannot run '%s'", supervisor->worker_program);
+	return 0;
+}
+
+/* Descriptors are limited only by the system. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int prepare(struct supervisor *supervisor, struct lw_err *err)
+{
+	const struct options *options = supervisor->options;
+	int r = lw_statedir_find(options->conf, options->state_dir, &supervisor->state_dir, err);
+
+	if (r >= 0)
+		r = find_worker_program(supervisor, err);
+	if (r >= 0)
+		r = lw_statedir_make(supervisor->state_dir, err);
+	if (r >= 0)
+		r = take_lock(supervisor, err);
+	if (r >= 0)
+		r = leave_config(supervisor, err);
+	if (r < 0)
+		return r;
+	supervisor->worker_socket = lw_format("%s/worker.sock", supervisor->state_dir);
+	supervisor->control_socket = lw_format("%s/%s", supervisor->state_dir, LW_CONTROL_SOCKET);
+	raise_descriptor_limit();
+	srand48(time(NULL) ^ getpid());
+	return 0;
+}
+
+/* ---- signals ------------------------------------------------------------------------------------------ */
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+	struct supervisor *supervisor = context;
+
+	(void)what;
+	if (number == SIGHUP) {
+		lw_log(LW_LOG_INFO, "signal=HUP ignored");
+		return;
+	}
+	if (supervisor->interrupted && number == SIGINT) {
+		app_end_at_once(supervisor->app);
+		return;
+	}
+	supervisor->interrupted = supervisor->interrupted || number == SIGINT;
+	app_end(supervisor->app, EXIT_STOPPED, number == SIGINT ? "signal INT" : "signal TERM");
+}
+
+static void watch_signals(struct supervisor *supervisor)
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < LW_COUNT(numbers); i++) {
+		supervisor->signals[i] = evsignal_new(loop_base(supervisor->loop), numbers[i],
+						      on_signal, supervisor);
+		if (supervisor->signals[i] == NULL)
+			lw_fatal("out of memory");
+		event_add(supervisor->signals[i], NULL);
+	}
+}
+
+/* ---- building and taking down ----------------------------------------------------------------------------- */
+
+static void on_over(struct app *app)
+{
+	loop_exit(app->loop);
+}
+
+static void on_print(void *context, const char *line, size_t size)
+{
+	logs_print(context, "flow", line, size);
+}
+
+static void say(const struct supervisor *supervisor, const char *format, ...) LW_PRINTF(2, 3);
+static void say(const struct supervisor *supervisor, const char *format, ...)
+{
+	char line[1024];
+	va_list arguments;
+	int n;
+
+	va_start(arguments, format);
+	n = vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	logs_print(supervisor->logs, "lw", line,
+		   n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
+}
+
+static int build(struct supervisor *supervisor, struct lw_err *err)
+{
+	struct logs_options options = {
+		.prefix = !supervisor->options->no_prefix,
+		.colour = isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == NULL,
+		.state_dir = supervisor->state_dir,
+	};
+	int r = loop_new(&supervisor->loop, err);
+
+	if (r >= 0)
+		r = logs_new(supervisor->loop, &options, &supervisor->logs, err);
+	if (r < 0)
+		return r;
+	lw_log_to(logs_sink, supervisor->logs);
+	flow_print_to(supervisor->flow, on_print, supervisor->logs);
+	r = app_new(supervisor->loop, supervisor->config, supervisor->flow, &supervisor->app, err);
+	if (r < 0)
+		return r;
+	supervisor->config = NULL;
+	supervisor->flow = NULL;
+	supervisor->app->logs = supervisor->logs;
+	supervisor->app->state_dir = supervisor->state_dir;
+	supervisor->app->worker_socket = supervisor->worker_socket;
+	supervisor->app->worker_program = supervisor->worker_program;
+	supervisor->app->drain = supervisor->options->drain;
+	supervisor->app->on_over = on_over;
+	r = dial_new(supervisor->app, supervisor->worker_socket, &supervisor->dial, err);
+	if (r >= 0)
+		r = http_new(supervisor->app, supervisor->control_socket, &supervisor->http, err);
+	return r;
+}
+
+static void take_down(struct supervisor *supervisor)
+{
+	http_free(supervisor->http);
+	dial_free(supervisor->dial);
+	app_free(supervisor->app);
+	for (size_t i = 0; i < LW_COUNT(supervisor->signals); i++)
+		if (supervisor->signals[i] != NULL)
+			event_free(supervisor->signals[i]);
+	lw_log_to(NULL, NULL);
+	if (supervisor->logs != NULL)
+		logs_free(supervisor->logs);
+	loop_free(supervisor->loop);
+	flow_free(supervisor->flow);
+	config_free(supervisor->config);
+	lw_close(supervisor->lock);
+	free(supervisor->state_dir);
+	free(supervisor->worker_socket);
+	free(supervisor->control_socket);
+	free(supervisor->worker_program);
+}
+
+static int run_app(struct supervisor *supervisor, struct lw_err *err)
+{
+	int r;
+
+	watch_signals(supervisor);
+	r = app_begin(supervisor->app, err);
+	if (r < 0)
+		return r;
+	say(supervisor, "Your app has started. See it with: lwctl -c %s status",
+	    supervisor->options->conf);
+	loop_run(supervisor->loop);
+	return 0;
+}
+
+static int print_config(const struct config *config)
+{
+	json_t *json = config_to_json(config);
+	int r = json_dumpf(json, stdout, JSON_INDENT(2));
+
+	json_decref(json);
+	return r == 0 && printf("\n") > 0 && fflush(stdout) == 0 ? EXIT_STOPPED : EXIT_APP;
+}
+
+static int complain(const struct lw_err *err, int status)
+{
+	fprintf(stderr, "lw-supervisor: %s\n", err->text);
+	return status;
+}
+
+int supervisor_run(const struct options *options)
+{
+	struct supervisor supervisor = { .options = options, .lock = -1 };
+	struct lw_err err = { 0 };
+	int status;
+
+	if (flow_load(options->conf, &supervisor.config, &supervisor.flow, &err) < 0)
+		return complain(&err, EXIT_USAGE);
+	if (options->check || options->print_config) {
+		status = options->print_config ? print_config(supervisor.config) : EXIT_STOPPED;
+		if (options->check && !options->print_config)
+			printf("%s: ok, %zu work%s\n", options->conf, supervisor.config->count,
+			       supervisor.config->count == 1 ? "" : "s");
+		take_down(&supervisor);
+		return status;
+	}
+	if (prepare(&supervisor, &err) < 0 || build(&supervisor, &err) < 0 ||
+	    run_app(&supervisor, &err) < 0) {
+		take_down(&supervisor);
+		return complain(&err, err.code == -EBUSY ? EXIT_OCCUPIED : EXIT_APP);
+	}
+	status = supervisor.app->exit_status;
+	snprintf(err.text, sizeof(err.text), "the app failed: %s",
+		 supervisor.app->end_reason != NULL ? supervisor.app->end_reason : "");
+	take_down(&supervisor);
+	return status == EXIT_STOPPED ? status : complain(&err, status);
+}

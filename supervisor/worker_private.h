@@ -1,0 +1,119 @@
+/* worker_private.h - the fields of a worker and its events; for worker*.c alone. */
+#ifndef LW_SUPERVISOR_WORKER_PRIVATE_H
+#define LW_SUPERVISOR_WORKER_PRIVATE_H
+
+#include "lw_frame.h"
+#include "lw_tree.h"
+#include "logs.h"
+#include "reap.h"
+#include "worker.h"
+
+#define WORKER_TOKEN 32 /* hex digits */
+
+/* clang-format off */
+#define WORKER_EVENTS(E) \
+	E(START)   /* a process is wanted */ \
+	E(REFUSED) /* it could not be spawned */ \
+	E(HELLO)   /* it dialled in and was welcomed */ \
+	E(GIVE)    /* it has a run in hand */ \
+	E(EMPTY)   /* it has none any more */ \
+	E(HANGUP)  /* its channel is closed, it lives */ \
+	E(STOP)    /* it is to end */ \
+	E(TIMEOUT) /* the timer of the state ran out */ \
+	E(EXIT)    /* its process ended */ \
+	E(GONE)    /* and nothing of its tree is left */ \
+	E(WAIT)    /* a process is wanted later */ \
+	E(GIVE_UP) /* no process is wanted any more: too many failed */
+/* clang-format on */
+#define WORKER_EVENT_ENUM(NAME) WORKER_ON_##NAME,
+enum worker_event { WORKER_EVENTS(WORKER_EVENT_ENUM) WORKER_EVENTS_N };
+#undef WORKER_EVENT_ENUM
+
+struct worker {
+	struct work *work;
+	struct app *app;
+	uint64_t id;
+	enum worker_state state;
+	int64_t since; /* of the state */
+
+	/* the process */
+	uint64_t incarnation;
+	uint64_t starts;
+	pid_t pid; /* 0: none, or ended */
+	int pidfd; /* -1: none */
+	struct event *exit_event;
+	struct lw_tree tree;
+	char mark[80];
+	char token[WORKER_TOKEN + 1];
+	struct output *output;
+	char *last_death;
+	bool died_badly;     /* the last death was no exit with status 0 */
+	bool said_hello;     /* this incarnation did */
+	bool succeeded;      /* and a run of it did */
+	uint32_t streak;     /* see worker_death */
+	bool timed_out;      /* start_timeout ended this incarnation */
+	int64_t next_try_at; /* BACKOFF; monotonic */
+	int64_t hello_at;    /* monotonic, as ended_at */
+	int64_t ended_at;
+	bool asked; /* its end was asked for */
+	bool kill_at_once;
+	unsigned kills;  /* KILLs sent to this incarnation */
+	int64_t end_by;  /* ENDING: when TERM turns into KILL; monotonic */
+	bool end_killed; /* ENDING: KILL was sent to what is left */
+	char *error;     /* see worker_info */
+
+	/* the channel */
+	int fd; /* -1: none */
+	struct event *read_event, *write_event;
+	struct lw_frames frames;
+	struct lw_buf out;
+	size_t out_ready;   /* bytes of out whose batch is stable */
+	uint64_t out_batch; /* batch that the wait below is for */
+	size_t out_mark;    /* bytes of out that it covers */
+	struct journal_wait commit;
+	uint64_t window;
+	uint64_t applied;   /* last sequence taken over */
+	uint64_t resend_at; /* reports still to come after a new dial, before runs are sent again */
+	bool resend_due;
+	uint64_t in_hand; /* the run it had when it dialled, 0: none */
+	bool ack_due;
+
+	/* the runs it was given, the first one is in hand */
+	struct run_list runs;
+	struct loop_timer timer;     /* of the state */
+	struct loop_timer run_timer; /* timeout of the run in hand */
+};
+
+int worker_step(struct worker *worker, enum worker_event event);
+const char *worker_event_name(enum worker_event event);
+
+/* Actions of the table in worker_fsm.c. */
+#define WORKER_ACTION(name) int act_##name(struct worker *worker)
+WORKER_ACTION(spawn);
+WORKER_ACTION(not_spawned);
+WORKER_ACTION(welcome);
+WORKER_ACTION(begin);
+WORKER_ACTION(rest);
+WORKER_ACTION(await_dial);
+WORKER_ACTION(ask_to_stop);
+WORKER_ACTION(too_slow);
+WORKER_ACTION(kill);
+WORKER_ACTION(hurry);
+WORKER_ACTION(end_tree);
+WORKER_ACTION(sweep);
+WORKER_ACTION(gone);
+WORKER_ACTION(nothing);
+WORKER_ACTION(forget_try);
+WORKER_ACTION(fail);
+
+/* worker_channel.c */
+void worker_channel_take(struct worker *worker, int fd, struct lw_frames *frames,
+			 const struct lw_msg_hello *hello);
+void worker_channel_close(struct worker *worker);
+void worker_channel_read(struct worker *worker);
+void worker_send(struct worker *worker, const struct lw_msg *msg);
+void worker_send_now(struct worker *worker, const struct lw_msg *msg);
+
+void worker_note(struct worker *worker, const char *format, ...) LW_PRINTF(2, 3);
+
+#endif
