@@ -102,6 +102,9 @@ static int run_test(size_t n)
 {
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		lw_fatal("cannot become a sub-reaper: %s", strerror(errno));
+	unsetenv("LW_STATE_DIR");
+	unsetenv("STATE_DIRECTORY");
+	unsetenv("LW_CONTROL");
 	tests[n].test();
 	rig_procs_end();
 	rig_folder_end();
