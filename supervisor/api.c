@@ -1,0 +1,967 @@
+/* api.c - the requests of the control API: one table, and the functions behind it.
+ *
+ * A handler answers at once, or hangs a wait on the request. A wait belongs to its request: it
+ * is freed when it has answered, or when the client goes away, which ends the waiting and
+ * nothing else. What an answer speaks of is in the journal before it leaves.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api.h"
+#include "describe.h"
+#include "lw_log.h"
+
+#define PREFIX       "/api/v1/"
+#define RUNS_DEFAULT 20
+#define RUNS_MOST    1000
+#define BODY_JSON    (JSON_REJECT_DUPLICATES | JSON_DECODE_ANY)
+
+enum rights { ANYONE, OPERATOR };
+
+/* What a body may hold, and what a query. */
+enum { BODY_NONE = 0, BODY_CALL = 1, BODY_ALL = 2, BODY_PATCH = 4 };
+enum { QUERY_NONE = 0, QUERY_WAIT = 1, QUERY_LIMIT = 2, QUERY_BRIEF = 4 };
+
+/* A request as its handler sees it: everything named in it has been found and checked. */
+struct ask {
+	struct http_request *request;
+	struct app *app;
+	const char *verb;  /* for the audit line; NULL: changes nothing */
+	char *segment;     /* that stood for "*", decoded; or NULL */
+	struct work *work; /* when the path names one */
+	json_t *body;      /* an object, or NULL */
+	bool wait;
+	bool brief;
+	size_t limit;
+	struct lw_buf call; /* begun and filled when the body has a call and there is a work */
+	bool has_call;
+	bool all;
+};
+
+/* ---- answers ---------------------------------------------------------------------------- */
+
+void api_error_body(struct lw_buf *out, const char *code, const char *message, const char *hint)
+{
+	js_open(out, '{');
+	js_key(out, "error");
+	js_open(out, '{');
+	js_key(out, "code");
+	js_text(out, code);
+	js_key(out, "message");
+	js_text(out, message);
+	js_key(out, "hint");
+	js_text(out, hint);
+	js_close(out, '}');
+	js_close(out, '}');
+	lw_buf_add(out, "\n", 1);
+}
+
+static void answer(struct http_request *request, struct lw_buf *out)
+{
+	lw_buf_add(out, "\n", 1);
+	http_reply(request, 200, out, NULL);
+}
+
+/* `hint` as nearest_hint() makes it: " (did you mean 'x'?)" or "". */
+static void fail(struct http_request *request, int status, const char *code, const char *message,
+		 const char *hint)
+{
+	LW_AUTO_BUF out = { 0 };
+	LW_AUTO(lw_free)
+	char *bare = NULL;
+	size_t size = hint != NULL ? strlen(hint) : 0;
+
+	if (size > 3 && strncmp(hint, " (", 2) == 0)
+		bare = lw_strndup(hint + 2, size - 3);
+	else if (size > 0)
+		bare = lw_strdup(hint);
+	api_error_body(&out, code, message, bare);
+	http_reply(request, status, &out, NULL);
+}
+
+LW_PRINTF(4, 5)
+static void failf(struct http_request *request, int status, const char *code, const char *format,
+		  ...)
+{
+	struct lw_err err = { 0 };
+	va_list args;
+	char text[sizeof(err.text)];
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fail(request, status, code, text, NULL);
+}
+
+/* ---- waiting ------------------------------------------------------------------------------ */
+
+struct wait {
+	struct http_request *request;
+	struct app *app;
+	struct watcher watcher;
+	struct journal_wait journal;
+	void (*finish)(struct wait *wait); /* answers */
+	struct work *work;
+	struct run *run;      /* with a reference */
+	const char *decision; /* a literal */
+	char *why;
+	size_t count; /* calls that were forgotten, or are retried */
+	bool for_end; /* of the app: answered when the server closes */
+};
+
+static void wait_free(void *object)
+{
+	struct wait *wait = object;
+
+	run_unref(wait->run);
+	lw_free(wait->why);
+	lw_free(wait);
+}
+
+/* Ends the waiting; the memory lives to the end of the turn, as we may be called from it. */
+static void wait_end(struct wait *wait)
+{
+	watcher_cancel(&wait->watcher);
+	journal_cancel(wait->app->journal, &wait->journal);
+	loop_retire(wait->app->loop, wait, wait_free);
+}
+
+static void wait_gone(struct http_request *request, bool server_closes)
+{
+	struct wait *wait = request->waiting;
+	LW_AUTO_BUF out = { 0 };
+	bool for_end = wait->for_end;
+
+	request->waiting = NULL;
+	request->gone = NULL;
+	wait_end(wait);
+	if (!server_closes)
+		return;
+	if (for_end) {
+		js_open(&out, '{');
+		js_key(&out, "stopped");
+		js_truth(&out, true);
+		js_close(&out, '}');
+		answer(request, &out);
+	} else {
+		fail(request, 503, "ending", "the supervisor ends", NULL);
+	}
+}
+
+static struct wait *wait_new(struct ask *ask, void (*finish)(struct wait *wait))
+{
+	struct wait *wait = LW_NEW(struct wait);
+
+	wait->request = ask->request;
+	wait->app = ask->app;
+	wait->work = ask->work;
+	wait->finish = finish;
+	ask->request->waiting = wait;
+	ask->request->gone = wait_gone;
+	return wait;
+}
+
+static void wait_finish(struct wait *wait)
+{
+	wait->request->waiting = NULL;
+	wait->request->gone = NULL;
+	wait->finish(wait);
+	wait_end(wait);
+}
+
+static void journal_done(struct journal_wait *journal, int r)
+{
+	struct wait *wait = LW_OWNER(journal, struct wait, journal);
+
+	if (r == 0) {
+		wait_finish(wait);
+		return;
+	}
+	wait->request->waiting = NULL;
+	wait->request->gone = NULL;
+	failf(wait->request, 500, "journal", "the journal failed: %s", strerror(-r));
+	wait_end(wait);
+}
+
+/* Answers when everything that was changed so far is in the journal. */
+static void wait_stable(struct wait *wait)
+{
+	wait->journal.done = journal_done;
+	journal_wait(wait->app->journal, &wait->journal);
+	loop_post(wait->app->loop, LOOP_END, &wait->app->end_task);
+}
+
+static void watched(struct watcher *watcher)
+{
+	wait_stable(LW_OWNER(watcher, struct wait, watcher));
+}
+
+static void wait_watch(struct wait *wait, struct watcher **list)
+{
+	wait->watcher.done = watched;
+	watcher_add(list, &wait->watcher);
+}
+
+/* ---- reading the app ------------------------------------------------------------------------ */
+
+static void do_status(struct ask *ask)
+{
+	LW_AUTO_BUF out = { 0 };
+
+	js_open(&out, '{');
+	js_key(&out, "app");
+	describe_app(ask->app, &out);
+	js_key(&out, "works");
+	describe_works(ask->app, ask->brief, &out);
+	js_close(&out, '}');
+	answer(ask->request, &out);
+}
+
+static void do_works(struct ask *ask)
+{
+	LW_AUTO_BUF out = { 0 };
+
+	js_open(&out, '{');
+	js_key(&out, "works");
+	describe_works(ask->app, ask->brief, &out);
+	js_close(&out, '}');
+	answer(ask->request, &out);
+}
+
+static void do_work(struct ask *ask)
+{
+	LW_AUTO_BUF out = { 0 };
+
+	describe_work(ask->work, ask->brief, &out);
+	answer(ask->request, &out);
+}
+
+static void do_runs(struct ask *ask)
+{
+	LW_AUTO_BUF out = { 0 };
+	const struct run *run = ask->work->newest;
+
+	js_open(&out, '{');
+	js_key(&out, "runs");
+	js_open(&out, '[');
+	for (size_t i = 0; run != NULL && i < ask->limit; i++, run = run->older)
+		describe_run(run, NULL, NULL, &out);
+	js_close(&out, ']');
+	js_close(&out, '}');
+	answer(ask->request, &out);
+}
+
+static void do_show(struct ask *ask)
+{
+	LW_AUTO_BUF out = { 0 };
+	char *end = NULL;
+	const struct run *run = NULL;
+
+	if (ask->segment[0] >= '0' && ask->segment[0] <= '9') {
+		uint64_t id = strtoull(ask->segment, &end, 10);
+
+		run = *end == '\0' ? runs_find(ask->app->runs, id) : NULL;
+	}
+	if (run == NULL) {
+		failf(ask->request, 404, "no_such_run", "no run '%s'", ask->segment);
+		return;
+	}
+	describe_run(run, NULL, NULL, &out);
+	answer(ask->request, &out);
+}
+
+static void do_state(struct ask *ask)
+{
+	LW_AUTO_BUF out = { 0 };
+
+	describe_state(&ask->app->state, &out);
+	answer(ask->request, &out);
+}
+
+/* ---- steering processes ----------------------------------------------------------------------- */
+
+static void finish_work(struct wait *wait)
+{
+	LW_AUTO_BUF out = { 0 };
+
+	describe_work(wait->work, true, &out);
+	answer(wait->request, &out);
+}
+
+/* A process that cannot be started is this request's failure; one that is down because
+ * nothing calls for it is not. */
+static void finish_up(struct wait *wait)
+{
+	for (size_t i = 0; i < wait->work->worker_count; i++) {
+		struct worker_info info = worker_info(wait->work->workers[i]);
+		const char *reason = info.error != NULL ? info.error : info.last_death;
+
+		if (info.state != WORKER_FAILED && info.state != WORKER_BACKOFF)
+			continue;
+		failf(wait->request, 500, "cannot_start", "work '%s' does not start: %s",
+		      wait->work->config->name, reason != NULL ? reason : "it gave up");
+		return;
+	}
+	finish_work(wait);
+}
+
+static void await_up(struct ask *ask)
+{
+	struct wait *wait = wait_new(ask, ask->wait ? finish_up : finish_work);
+
+	if (ask->wait && !work_is_up(ask->work))
+		wait_watch(wait, &ask->work->up_watchers);
+	else
+		wait_stable(wait);
+}
+
+static void do_start(struct ask *ask)
+{
+	work_start(ask->work);
+	await_up(ask);
+}
+
+static void do_restart(struct ask *ask)
+{
+	work_restart(ask->work);
+	await_up(ask);
+}
+
+static void do_kill(struct ask *ask)
+{
+	work_kill(ask->work);
+	await_up(ask);
+}
+
+static void do_stop(struct ask *ask)
+{
+	struct wait *wait = wait_new(ask, finish_work);
+
+	work_stop(ask->work, false);
+	if (ask->wait && work_has_process(ask->work))
+		wait_watch(wait, &ask->work->gone_watchers);
+	else
+		wait_stable(wait);
+}
+
+static void do_end(struct ask *ask)
+{
+	struct wait *wait;
+	LW_AUTO_BUF out = { 0 };
+
+	app_end(ask->app, 0, "stopped by operator");
+	if (ask->wait) {
+		wait = wait_new(ask, NULL);
+		wait->for_end = true;
+		return;
+	}
+	js_open(&out, '{');
+	js_key(&out, "stopping");
+	js_truth(&out, true);
+	js_close(&out, '}');
+	answer(ask->request, &out);
+}
+
+/* ---- calls ------------------------------------------------------------------------------------- */
+
+/* The answer of a work that an operator holds: no run was made. */
+static void describe_no_run(const struct wait *wait, struct lw_buf *out)
+{
+	static const char *const nulls[] = { "id",     "key",     "args",    "kwargs",
+					     "result", "created", "started", "ended" };
+
+	js_open(out, '{');
+	for (size_t i = 0; i < LW_COUNT(nulls); i++) {
+		js_key(out, nulls[i]);
+		js_text(out, NULL);
+	}
+	js_key(out, "work");
+	js_text(out, wait->work->config->name);
+	js_key(out, "stage");
+	js_text(out, stage_name(STAGE_STOPPED));
+	js_key(out, "cached");
+	js_truth(out, false);
+	js_key(out, "decision");
+	js_text(out, wait->decision);
+	js_key(out, "reason");
+	js_text(out, "stopped by operator");
+	js_key(out, "error");
+	js_text(out, "stopped by operator");
+	js_key(out, "attempt");
+	js_int(out, 0);
+	js_key(out, "why");
+	js_text(out, wait->why);
+	js_close(out, '}');
+}
+
+static void finish_run(struct wait *wait)
+{
+	LW_AUTO_BUF out = { 0 };
+
+	if (wait->run != NULL)
+		describe_run(wait->run, wait->decision, wait->why, &out);
+	else
+		describe_no_run(wait, &out);
+	answer(wait->request, &out);
+}
+
+static char *print_why(const struct work *work, const struct answer *got)
+{
+	struct lw_slice form = { 0 };
+	LW_AUTO_BUF why = { 0 };
+
+	if (got->run != NULL)
+		form = (struct lw_slice){ got->run->form, got->run->form_size };
+	work_print_why(work, got->why, got->run, form, &why);
+	return lw_strdup(lw_buf_text(&why));
+}
+
+static void refuse_call(struct ask *ask, int r, const struct lw_err *err)
+{
+	if (r == -EAGAIN)
+		fail(ask->request, 429, "queue_full", err->text, NULL);
+	else
+		fail(ask->request, 400, "bad_call", err->text, NULL);
+}
+
+static void do_run(struct ask *ask)
+{
+	struct answer got = { 0 };
+	struct lw_err err = { 0 };
+	struct wait *wait;
+	int r = work_call(ask->work, lw_buf_slice(&ask->call), FROM_API, &got, &err);
+
+	if (r < 0) {
+		refuse_call(ask, r, &err);
+		return;
+	}
+	wait = wait_new(ask, finish_run);
+	wait->decision = decision_name(got.decision);
+	wait->why = print_why(ask->work, &got);
+	if (got.run != NULL)
+		wait->run = run_ref(got.run);
+	if (ask->wait && got.run != NULL && !stage_over((enum stage)got.run->stage))
+		wait_watch(wait, &got.run->watchers);
+	else
+		wait_stable(wait);
+}
+
+static void do_explain(struct ask *ask)
+{
+	struct answer got = { 0 };
+	struct lw_key key = { 0 };
+	struct lw_err err = { 0 };
+	LW_AUTO_BUF reason = { 0 };
+	LW_AUTO_BUF out = { 0 };
+	char text[33];
+	int r = work_explain(ask->work, lw_buf_slice(&ask->call), &got, &key, &reason, &err);
+
+	if (r < 0) {
+		refuse_call(ask, r, &err);
+		return;
+	}
+	lw_key_print(key, text);
+	js_open(&out, '{');
+	js_key(&out, "decision");
+	js_text(&out, decision_name(got.decision));
+	js_key(&out, "reason");
+	js_text(&out, lw_buf_text(&reason));
+	js_key(&out, "key");
+	js_text(&out, text);
+	js_key(&out, "run");
+	if (got.run != NULL)
+		js_int(&out, (int64_t)got.run->id);
+	else
+		js_text(&out, NULL);
+	js_close(&out, '}');
+	answer(ask->request, &out);
+}
+
+static void finish_count(struct wait *wait)
+{
+	LW_AUTO_BUF out = { 0 };
+
+	js_open(&out, '{');
+	js_key(&out, "work");
+	js_text(&out, wait->work->config->name);
+	js_key(&out, "calls");
+	js_int(&out, (int64_t)wait->count);
+	js_close(&out, '}');
+	answer(wait->request, &out);
+}
+
+/* retry and forget: of one call, which the body gives, or of all. */
+static void count_calls(struct ask *ask,
+			int (*act)(struct work *, struct lw_slice, struct lw_err *))
+{
+	struct lw_slice call = lw_buf_slice(&ask->call);
+	struct lw_err err = { 0 };
+	struct wait *wait;
+	int r;
+
+	if (ask->all == ask->has_call) {
+		fail(ask->request, 400, "bad_body",
+		     ask->all ? "both a call and 'all' are given"
+			      : "neither a call nor 'all' is given",
+		     "give the arguments of the call, {\"args\":[],\"kwargs\":{}}, or "
+		     "{\"all\":true}");
+		return;
+	}
+	r = act(ask->work, ask->all ? (struct lw_slice){ 0 } : call, &err);
+	if (r == -ENOENT) {
+		fail(ask->request, 409, "nothing_to_do", err.text, NULL);
+		return;
+	}
+	if (r < 0) {
+		refuse_call(ask, r, &err);
+		return;
+	}
+	wait = wait_new(ask, finish_count);
+	wait->count = (size_t)r;
+	wait_stable(wait);
+}
+
+static void do_retry(struct ask *ask)
+{
+	count_calls(ask, work_retry);
+}
+
+static void do_forget(struct ask *ask)
+{
+	count_calls(ask, work_forget);
+}
+
+/* ---- the flow's state ------------------------------------------------------------------------------ */
+
+static void finish_state(struct wait *wait)
+{
+	LW_AUTO_BUF out = { 0 };
+
+	describe_state(&wait->app->state, &out);
+	answer(wait->request, &out);
+}
+
+/* RFC 7396: `patch` laid over `old` (may be NULL); a new reference, NULL for "remove". */
+static json_t *merge(const json_t *old, json_t *patch)
+{
+	json_t *merged;
+	const char *key;
+	json_t *value;
+
+	if (json_is_null(patch))
+		return NULL;
+	if (!json_is_object(patch))
+		return json_incref(patch);
+	merged = json_is_object(old) ? json_copy((json_t *)(uintptr_t)old) : json_object();
+	json_object_foreach(patch, key, value)
+	{
+		json_t *one = merge(json_object_get(merged, key), value);
+
+		if (one == NULL)
+			(void)json_object_del(merged, key);
+		else
+			(void)json_object_set_new(merged, key, one);
+	}
+	return merged;
+}
+
+/* The value that `name` gets, nil for none, appended to `out`. */
+static int merge_state(const struct state *state, const char *name, json_t *patch,
+		       struct lw_buf *out, struct lw_err *err)
+{
+	struct lw_slice old;
+	json_t *before = state_get(state, name, &old) ? lw_value_to_json(old) : NULL;
+	json_t *after = merge(before, patch);
+	int r = 0;
+
+	if (after == NULL)
+		lw_put_nil(out);
+	else
+		r = lw_value_from_json(after, out, err);
+	json_decref(before);
+	json_decref(after);
+	return r;
+}
+
+/* Everything is checked before anything is set. */
+static void do_patch(struct ask *ask)
+{
+	struct lw_err err = { 0 };
+	LW_AUTO_BUF values = { 0 };
+	const char *name;
+	json_t *patch;
+	size_t at = 0;
+	int r = 0;
+
+	json_object_foreach(ask->body, name, patch)
+	{
+		r = merge_state(&ask->app->state, name, patch, &values, &err);
+		if (r < 0)
+			break;
+	}
+	json_object_foreach(ask->body, name, patch)
+	{
+		struct lw_slice value;
+
+		if (r < 0)
+			break;
+		value.data = values.data + at;
+		value.size = lw_value_size(value.data, values.data + values.size);
+		at += value.size;
+		r = app_set_state(ask->app, name, value, &err);
+	}
+	if (r < 0) {
+		fail(ask->request, 400, "bad_state", err.text, NULL);
+		return;
+	}
+	app_changed(ask->app, "state");
+	wait_stable(wait_new(ask, finish_state));
+}
+
+/* ---- the table ---------------------------------------------------------------------------------------- */
+
+/* clang-format off */
+/*        method   path               who       does     body                  query           sentence */
+#define API_REQUESTS(R)                                                                                          \
+	R("GET",   "status",          ANYONE,   status,  BODY_NONE,            QUERY_BRIEF, "the app and every work") \
+	R("GET",   "works",           ANYONE,   works,   BODY_NONE,            QUERY_BRIEF, "every work")           \
+	R("GET",   "works/*",         ANYONE,   work,    BODY_NONE,            QUERY_BRIEF, "one work")             \
+	R("POST",  "works/*/start",   OPERATOR, start,   BODY_NONE,            QUERY_WAIT,  "start a stopped work") \
+	R("POST",  "works/*/stop",    OPERATOR, stop,    BODY_NONE,            QUERY_WAIT,  "stop a work until start or restart") \
+	R("POST",  "works/*/restart", OPERATOR, restart, BODY_NONE,            QUERY_WAIT,  "end its processes and start new ones") \
+	R("POST",  "works/*/kill",    OPERATOR, kill,    BODY_NONE,            QUERY_WAIT,  "kill its processes; the running run is stopped") \
+	R("POST",  "works/*/run",     OPERATOR, run,     BODY_CALL,            QUERY_WAIT,  "make a call") \
+	R("POST",  "works/*/retry",   OPERATOR, retry,   BODY_CALL | BODY_ALL, QUERY_NONE,  "run again what failed or was stopped") \
+	R("POST",  "works/*/forget",  OPERATOR, forget,  BODY_CALL | BODY_ALL, QUERY_NONE,  "forget a call, or all") \
+	R("POST",  "works/*/explain", ANYONE,   explain, BODY_CALL,            QUERY_NONE,  "what a call would do, and why") \
+	R("GET",   "works/*/runs",    ANYONE,   runs,    BODY_NONE,            QUERY_LIMIT, "runs of a work, newest first") \
+	R("GET",   "runs/*",          ANYONE,   show,    BODY_NONE,            QUERY_NONE,  "one run") \
+	R("GET",   "state",           ANYONE,   state,   BODY_NONE,            QUERY_NONE,  "the flow's state") \
+	R("PATCH", "state",           OPERATOR, patch,   BODY_PATCH,           QUERY_NONE,  "change the flow's state (JSON merge patch)") \
+	R("POST",  "app/stop",        OPERATOR, end,     BODY_NONE,            QUERY_WAIT,  "stop the works and end the app")
+/* clang-format on */
+
+struct row {
+	const char *method;
+	const char *path;
+	enum rights rights;
+	void (*act)(struct ask *ask);
+	const char *verb;
+	int body, query;
+	const char *sentence;
+};
+
+#define ROW(method, path, who, name, body, query, sentence)                                        \
+	{ method, path, who, do_##name, #name, body, query, sentence },
+static const struct row rows[] = { API_REQUESTS(ROW) };
+#undef ROW
+
+size_t api_row_count(void)
+{
+	return LW_COUNT(rows);
+}
+
+struct api_row api_row(size_t i)
+{
+	return (struct api_row){ rows[i].method, rows[i].path, rows[i].sentence };
+}
+
+/* ---- finding the row ------------------------------------------------------------------------------------ */
+
+/* Compares a pattern with a path behind the prefix; the segment at "*" is given back. */
+static bool matches(const char *pattern, const char *path, struct lw_slice *ret_segment)
+{
+	for (;;) {
+		if (*pattern == '*') {
+			size_t size = strcspn(path, "/");
+
+			if (size == 0)
+				return false;
+			*ret_segment = (struct lw_slice){ (const uint8_t *)path, size };
+			path += size;
+			pattern++;
+		}
+		if (*pattern != *path)
+			return false;
+		if (*pattern == '\0')
+			return true;
+		pattern++;
+		path++;
+	}
+}
+
+static const char *next_path(const void *context, size_t i)
+{
+	(void)context;
+	return i < LW_COUNT(rows) ? rows[i].path : NULL;
+}
+
+/* The path with its second segment as "*", so that a typo is compared with the patterns. */
+static void hint_path(const char *path, char hint[HINT_MAX])
+{
+	size_t first = strcspn(path, "/");
+	size_t second = path[first] == '/' ? strcspn(path + first + 1, "/") : 0;
+	LW_AUTO(lw_free)
+	char *shape = NULL;
+
+	hint[0] = '\0';
+	if (strlen(path) > 4 * LW_COUNT(rows))
+		return;
+	if (second > 0 && strncmp(path, "app/", 4) != 0)
+		shape = lw_format("%.*s/*%s", (int)first, path, path + first + 1 + second);
+	else
+		shape = lw_strdup(path);
+	nearest_hint(shape, next_path, NULL, hint);
+}
+
+static void fail_path(struct http_request *request, const char *path)
+{
+	LW_AUTO_BUF message = { 0 };
+	char hint[HINT_MAX];
+
+	hint_path(path, hint);
+	lw_buf_printf(&message, "no '%.200s' here", request->head.path);
+	fail(request, 404, "no_such_path", lw_buf_text(&message), hint);
+}
+
+static void fail_method(struct http_request *request, const char *path)
+{
+	LW_AUTO_BUF allow = { 0 };
+	LW_AUTO_BUF message = { 0 };
+	LW_AUTO_BUF out = { 0 };
+	struct lw_slice segment;
+
+	for (size_t i = 0; i < LW_COUNT(rows); i++)
+		if (matches(rows[i].path, path, &segment))
+			lw_buf_printf(&allow, "%s%s", allow.size > 0 ? ", " : "", rows[i].method);
+	lw_buf_printf(&message, "'%.200s' does not take %.20s, but %s", request->head.path,
+		      request->head.method, lw_buf_text(&allow));
+	api_error_body(&out, "wrong_method", lw_buf_text(&message), NULL);
+	http_reply(request, 405, &out, lw_buf_text(&allow));
+}
+
+static const struct row *find_row(struct http_request *request, struct lw_slice *ret_segment)
+{
+	const char *path = request->head.path;
+	bool known = false;
+
+	if (strncmp(path, PREFIX, strlen(PREFIX)) != 0) {
+		fail(request, 404, "no_such_path", "everything lies below " PREFIX, NULL);
+		return NULL;
+	}
+	path += strlen(PREFIX);
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		if (!matches(rows[i].path, path, ret_segment))
+			continue;
+		known = true;
+		if (strcmp(rows[i].method, request->head.method) == 0)
+			return &rows[i];
+	}
+	if (known)
+		fail_method(request, path);
+	else
+		fail_path(request, path);
+	return NULL;
+}
+
+/* ---- checking what a request holds ------------------------------------------------------------------------ */
+
+static int query_truth(const char *name, const char *value, bool *ret_truth, struct lw_err *err)
+{
+	if (strcmp(value, "true") == 0 || strcmp(value, "1") == 0)
+		*ret_truth = true;
+	else if (strcmp(value, "false") == 0 || strcmp(value, "0") == 0)
+		*ret_truth = false;
+	else
+		return lw_err_set(err, -EINVAL, "'%s' is true or false, not '%.50s'", name, value);
+	return 0;
+}
+
+static int query_limit(const char *value, size_t *ret_limit, struct lw_err *err)
+{
+	char *end = NULL;
+	unsigned long limit = strtoul(value, &end, 10);
+
+	if (value[0] < '0' || value[0] > '9' || *end != '\0' || limit < 1 || limit > RUNS_MOST)
+		return lw_err_set(err, -EINVAL, "'limit' is a number from 1 to %d", RUNS_MOST);
+	*ret_limit = limit;
+	return 0;
+}
+
+static int check_pair(struct ask *ask, int allowed, const char *name, const char *value,
+		      struct lw_err *err)
+{
+	if (strcmp(name, "wait") == 0 && (allowed & QUERY_WAIT) != 0)
+		return query_truth(name, value, &ask->wait, err);
+	if (strcmp(name, "brief") == 0 && (allowed & QUERY_BRIEF) != 0)
+		return query_truth(name, value, &ask->brief, err);
+	if (strcmp(name, "limit") == 0 && (allowed & QUERY_LIMIT) != 0)
+		return query_limit(value, &ask->limit, err);
+	return lw_err_set(err, -EINVAL, "this request takes no '%.50s'", name);
+}
+
+static int check_query(struct ask *ask, int allowed, struct lw_err *err)
+{
+	LW_AUTO(lw_free)
+	char *query = lw_strdup(ask->request->head.query);
+	char *rest = query;
+	char *pair;
+	int r = 0;
+
+	while (r == 0 && (pair = strsep(&rest, "&")) != NULL) {
+		char *value = strchr(pair, '=');
+
+		if (pair[0] == '\0')
+			continue;
+		if (value != NULL)
+			*value++ = '\0';
+		r = check_pair(ask, allowed, pair, value != NULL ? value : "true", err);
+	}
+	return r;
+}
+
+static int parse_body(struct ask *ask, struct lw_err *err)
+{
+	const struct lw_slice body = ask->request->body;
+	json_error_t error;
+
+	if (body.size == 0)
+		return 0;
+	ask->body = json_loadb((const char *)body.data, body.size, BODY_JSON, &error);
+	if (ask->body == NULL)
+		return lw_err_set(err, -EINVAL,
+				  "the body is no JSON: %s at line %d, column %d (byte %d)",
+				  error.text, error.line, error.column, error.position);
+	if (!json_is_object(ask->body))
+		return lw_err_set(err, -EINVAL, "the body is no JSON object");
+	return 0;
+}
+
+/* clang-format off */
+static const struct { const char *key; int body; } body_keys[] = {
+	{ "args",   BODY_CALL },
+	{ "kwargs", BODY_CALL },
+	{ "all",    BODY_ALL },
+};
+/* clang-format on */
+
+static bool body_takes(int allowed, const char *key)
+{
+	for (size_t i = 0; i < LW_COUNT(body_keys); i++)
+		if (strcmp(key, body_keys[i].key) == 0)
+			return (allowed & body_keys[i].body) != 0;
+	return false;
+}
+
+static int check_body_keys(const struct ask *ask, int allowed, struct lw_err *err)
+{
+	const char *key;
+	json_t *value;
+
+	if ((allowed & BODY_PATCH) != 0)
+		return ask->body != NULL ? 0 : lw_err_set(err, -EINVAL, "the body is empty");
+	json_object_foreach(ask->body, key, value) if (!body_takes(allowed, key)) return lw_err_set(
+		err, -EINVAL,
+		allowed == BODY_NONE ? "this request takes no '%.100s'"
+				     : "unknown key '%.100s' in the body",
+		key);
+	return 0;
+}
+
+static int check_call(struct ask *ask, struct lw_err *err)
+{
+	const json_t *args = json_object_get(ask->body, "args");
+	const json_t *kwargs = json_object_get(ask->body, "kwargs");
+	const json_t *all = json_object_get(ask->body, "all");
+
+	if (args != NULL && !json_is_array(args))
+		return lw_err_set(err, -EINVAL, "'args' is no list");
+	if (kwargs != NULL && !json_is_object(kwargs))
+		return lw_err_set(err, -EINVAL, "'kwargs' is no object");
+	if (all != NULL && !json_is_boolean(all))
+		return lw_err_set(err, -EINVAL, "'all' is neither true nor false");
+	ask->all = json_is_true(all);
+	ask->has_call = args != NULL || kwargs != NULL;
+	lw_buf_add(&ask->call, ask->work->head.data, ask->work->head.size);
+	return lw_call_add_json(&ask->call, args, kwargs, err);
+}
+
+static const char *next_work(const void *context, size_t i)
+{
+	const struct app *app = context;
+
+	return i < app->work_count ? app->works[i]->config->name : NULL;
+}
+
+static bool find_work(struct ask *ask)
+{
+	LW_AUTO_BUF message = { 0 };
+	char hint[HINT_MAX];
+
+	ask->work = app_work(ask->app, ask->segment);
+	if (ask->work != NULL)
+		return true;
+	lw_buf_printf(&message, "no work '%s'", ask->segment);
+	fail(ask->request, 404, "no_such_work", lw_buf_text(&message),
+	     nearest_hint(ask->segment, next_work, ask->app, hint));
+	return false;
+}
+
+static void audit(const struct ask *ask)
+{
+	lw_log(LW_LOG_INFO, "audit uid=%u pid=%d verb=%s%s%s", (unsigned)ask->request->uid,
+	       (int)ask->request->pid, ask->verb, ask->work != NULL ? " work=" : "",
+	       ask->work != NULL ? ask->work->config->name : "");
+}
+
+/* Everything that can be wrong with a request before its handler sees it. */
+static bool check(struct ask *ask, const struct row *row, struct lw_slice segment)
+{
+	struct lw_err err = { 0 };
+	int r;
+
+	if (segment.size > 0) {
+		ask->segment = http_decode((const char *)segment.data, segment.size);
+		if (ask->segment == NULL) {
+			fail(ask->request, 400, "bad_path", "the path is not well-formed", NULL);
+			return false;
+		}
+		if (strncmp(row->path, "works/", 6) == 0 && !find_work(ask))
+			return false;
+	}
+	r = check_query(ask, row->query, &err);
+	if (r == 0)
+		r = parse_body(ask, &err);
+	if (r == 0)
+		r = check_body_keys(ask, row->body, &err);
+	if (r == 0 && (row->body & BODY_CALL) != 0)
+		r = check_call(ask, &err);
+	if (r < 0)
+		fail(ask->request, 400, "bad_request", err.text, NULL);
+	return r >= 0;
+}
+
+void api_serve(struct http_request *request)
+{
+	struct ask ask = {
+		.request = request, .app = request->app, .wait = true, .limit = RUNS_DEFAULT
+	};
+	struct lw_slice segment = { 0 };
+	const struct row *row = find_row(request, &segment);
+
+	if (row == NULL)
+		return;
+	if (check(&ask, row, segment)) {
+		ask.verb = row->verb;
+		/* Whoever http.c lets in is an operator. */
+		if (row->rights == OPERATOR)
+			audit(&ask);
+		row->act(&ask);
+	}
+	lw_buf_done(&ask.call);
+	lw_free(ask.segment);
+	json_decref(ask.body);
+}

@@ -1,0 +1,441 @@
+/* describe.c - app, works and runs as JSON, written straight into bytes. */
+#include <string.h>
+#include <unistd.h>
+
+#include "describe.h"
+
+#include "lw_value.h"
+
+/* ---- the writer --------------------------------------------------------------------- */
+
+static void add(struct lw_buf *out, const char *text, size_t size)
+{
+	lw_buf_add(out, text, size);
+}
+
+/* A comma unless this is the first in its brackets or the value of a key. */
+static void comma(struct lw_buf *out)
+{
+	uint8_t last = out->size > 0 ? out->data[out->size - 1] : '{';
+
+	if (last != '{' && last != '[' && last != ':')
+		add(out, ",", 1);
+}
+
+void js_open(struct lw_buf *out, char bracket)
+{
+	comma(out);
+	add(out, &bracket, 1);
+}
+
+void js_close(struct lw_buf *out, char bracket)
+{
+	add(out, &bracket, 1);
+}
+
+void js_key(struct lw_buf *out, const char *key)
+{
+	comma(out);
+	add(out, "\"", 1);
+	add(out, key, strlen(key));
+	add(out, "\":", 2);
+}
+
+static bool is_plain(uint8_t c)
+{
+	return c >= ' ' && c != '"' && c != '\\' && c < 0x7f;
+}
+
+/* Bytes of the UTF-8 character at `at`, 0 when there is none. */
+static size_t character(const char *at, size_t size)
+{
+	for (size_t n = 2; n <= 4 && n <= size; n++)
+		if (lw_text_is_utf8(at, n))
+			return n;
+	return 0;
+}
+
+static void escape(struct lw_buf *out, uint8_t c)
+{
+	static const char letters[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+
+	for (size_t i = 0; i + 1 < sizeof(letters); i += 2) {
+		if (c == (uint8_t)letters[i]) {
+			char two[2] = { '\\', letters[i + 1] };
+
+			add(out, two, 2);
+			return;
+		}
+	}
+	lw_buf_printf(out, "\\u%04x", c);
+}
+
+void js_text(struct lw_buf *out, const char *text)
+{
+	size_t size = text != NULL ? strlen(text) : 0;
+	size_t at = 0;
+
+	comma(out);
+	if (text == NULL) {
+		add(out, "null", 4);
+		return;
+	}
+	add(out, "\"", 1);
+	while (at < size) {
+		size_t plain = at;
+		size_t n;
+
+		while (plain < size && is_plain((uint8_t)text[plain]))
+			plain++;
+		add(out, text + at, plain - at);
+		at = plain;
+		if (at == size)
+			break;
+		n = (uint8_t)text[at] >= 0x80 ? character(text + at, size - at) : 0;
+		if (n > 0) {
+			add(out, text + at, n);
+			at += n;
+		} else if ((uint8_t)text[at] >= 0x80) {
+			add(out, "\xef\xbf\xbd", 3);
+			at++;
+		} else {
+			escape(out, (uint8_t)text[at++]);
+		}
+	}
+	add(out, "\"", 1);
+}
+
+/* snprintf is a third of the time of a big status. */
+static void digits(struct lw_buf *out, uint64_t number, size_t least)
+{
+	char text[24];
+	size_t at = sizeof(text);
+
+	do {
+		text[--at] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number > 0 || sizeof(text) - at < least);
+	add(out, text + at, sizeof(text) - at);
+}
+
+static uint64_t magnitude(struct lw_buf *out, int64_t number)
+{
+	if (number >= 0)
+		return (uint64_t)number;
+	add(out, "-", 1);
+	return 0 - (uint64_t)number;
+}
+
+void js_int(struct lw_buf *out, int64_t number)
+{
+	comma(out);
+	digits(out, magnitude(out, number), 1);
+}
+
+static void js_count(struct lw_buf *out, uint64_t count)
+{
+	comma(out);
+	digits(out, count, 1);
+}
+
+void js_truth(struct lw_buf *out, bool truth)
+{
+	comma(out);
+	add(out, truth ? "true" : "false", truth ? 4 : 5);
+}
+
+void js_time(struct lw_buf *out, int64_t us)
+{
+	uint64_t size;
+
+	comma(out);
+	size = magnitude(out, us);
+	digits(out, size / 1000000, 1);
+	if (size % 1000000 != 0) {
+		add(out, ".", 1);
+		digits(out, size % 1000000, 6);
+	}
+}
+
+static void js_null(struct lw_buf *out)
+{
+	comma(out);
+	add(out, "null", 4);
+}
+
+void js_time_or_null(struct lw_buf *out, int64_t us)
+{
+	if (us > 0)
+		js_time(out, us);
+	else
+		js_null(out);
+}
+
+void js_value(struct lw_buf *out, struct lw_slice value)
+{
+	if (value.size == 0) {
+		js_null(out);
+		return;
+	}
+	comma(out);
+	lw_value_print_json(value, out);
+}
+
+/* ---- rows: key and kind of a value --------------------------------------------------- */
+
+#define TEXT(key, value)  (js_key(out, key), js_text(out, value))
+#define COUNT(key, value) (js_key(out, key), js_count(out, value))
+#define TRUTH(key, value) (js_key(out, key), js_truth(out, value))
+#define TIME(key, value)  (js_key(out, key), js_time_or_null(out, value))
+#define SPAN(key, value)  (js_key(out, key), js_time(out, value))
+
+static void describe_status(const struct status *status, struct lw_buf *out)
+{
+	js_open(out, '{');
+	TEXT("stage", stage_name(status->stage));
+	TIME("timestamp", status->at);
+	TEXT("reason", status->reason);
+	TEXT("message", status->message);
+	COUNT("count", status->count);
+	js_close(out, '}');
+}
+
+static void describe_process(const struct worker *worker, struct lw_buf *out)
+{
+	struct worker_info info = worker_info(worker);
+
+	js_open(out, '{');
+	COUNT("id", info.id);
+	js_key(out, "pid");
+	if (info.pid > 0)
+		js_int(out, info.pid);
+	else
+		js_null(out);
+	TEXT("state", worker_state_text(info.state));
+	TIME("since", info.since);
+	js_key(out, "next_try");
+	if (info.next_try >= 0)
+		js_time(out, info.next_try);
+	else
+		js_null(out);
+	COUNT("starts", info.starts);
+	TEXT("last_death", info.last_death);
+	TEXT("error", info.error);
+	COUNT("sent", info.sent);
+	js_close(out, '}');
+}
+
+/* How many runs are in a stage now, or have reached it. */
+static void describe_counts(const struct work *work, struct lw_buf *out)
+{
+	size_t running = 0;
+
+	for (size_t i = 0; i < work->worker_count; i++)
+		for (const struct run *run = worker_runs(work->workers[i])->first; run != NULL;
+		     run = run->next)
+			running += run->stage == STAGE_RUNNING;
+	js_key(out, "runs");
+	js_open(out, '{');
+	COUNT("pending", work_live_runs(work) - running);
+	COUNT("running", running);
+	COUNT("succeeded", work->stage_counts[STAGE_SUCCEEDED]);
+	COUNT("failed", work->stage_counts[STAGE_FAILED]);
+	COUNT("stopped", work->stage_counts[STAGE_STOPPED]);
+	js_close(out, '}');
+}
+
+void describe_state(const struct state *state, struct lw_buf *out)
+{
+	js_open(out, '{');
+	for (size_t i = 0; i < state->count; i++) {
+		js_text(out, state->items[i].name);
+		add(out, ":", 1);
+		js_value(out, lw_buf_slice(&state->items[i].value));
+	}
+	js_close(out, '}');
+}
+
+static void describe_url(const struct work *work, struct lw_buf *out)
+{
+	js_key(out, "url");
+	if (work->port <= 0) {
+		js_null(out);
+		return;
+	}
+	LW_AUTO(lw_free)
+	char *url = lw_format("http://%s:%lld", work->config->host, (long long)work->port);
+
+	js_text(out, url);
+}
+
+static void describe_details(const struct work *work, struct lw_buf *out)
+{
+	js_key(out, "state");
+	describe_state(&work->state, out);
+	js_key(out, "statuses");
+	js_open(out, '[');
+	for (size_t i = 0; i < work->status_count; i++)
+		describe_status(work_status_at(work, i), out);
+	js_close(out, ']');
+	describe_url(work, out);
+	TRUTH("parallel", work->config->parallel);
+	TRUTH("cache_calls", work->config->cache_calls);
+	COUNT("held_answers", work->held_answers);
+	COUNT("timeouts", work->timeouts);
+	COUNT("restarts", work->restarts);
+	COUNT("dropped_results", work->dropped_results);
+}
+
+void describe_work(const struct work *work, bool brief, struct lw_buf *out)
+{
+	struct status status = work_status(work);
+
+	js_open(out, '{');
+	TEXT("name", work->config->name);
+	TEXT("stage", stage_name(status.stage));
+	TEXT("reason", status.reason);
+	TEXT("message", status.message);
+	TIME("since", status.at);
+	TRUTH("held", work->held);
+	js_key(out, "processes");
+	js_open(out, '[');
+	for (size_t i = 0; i < work->worker_count; i++)
+		describe_process(work->workers[i], out);
+	js_close(out, ']');
+	COUNT("queue", work->queue.count + work->delayed.count);
+	COUNT("hits", work->hits);
+	COUNT("joins", work->joins);
+	COUNT("misses", work->misses);
+	SPAN("saved", work->saved);
+	describe_counts(work, out);
+	if (!brief)
+		describe_details(work, out);
+	js_close(out, '}');
+}
+
+void describe_works(const struct app *app, bool brief, struct lw_buf *out)
+{
+	js_open(out, '[');
+	for (size_t i = 0; i < app->work_count; i++)
+		describe_work(app->works[i], brief, out);
+	js_close(out, ']');
+}
+
+static const char *const app_stages[] = {
+	[APP_STARTING] = "starting",
+	[APP_RUNNING] = "running",
+	[APP_STOPPING] = "stopping",
+	[APP_OVER] = "over",
+};
+
+static void describe_last_pass(const struct app *app, struct lw_buf *out)
+{
+	js_key(out, "last_pass");
+	if (app->last_pass == 0) {
+		js_null(out);
+		return;
+	}
+	js_open(out, '{');
+	TIME("at", app->last_pass);
+	SPAN("took", app->last_pass_took);
+	TEXT("trigger", app->last_trigger);
+	js_close(out, '}');
+}
+
+void describe_app(const struct app *app, struct lw_buf *out)
+{
+	const char *path = app->config->app.path;
+	const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+
+	js_open(out, '{');
+	TEXT("name", slash != NULL ? slash + 1 : path);
+	TEXT("path", path);
+	TEXT("state_dir", app->state_dir);
+	TEXT("stage", app_stages[app->stage]);
+	TEXT("reason", app->end_reason);
+	COUNT("pid", (uint64_t)getpid());
+	TEXT("version", LW_VERSION);
+	TIME("started", app->started);
+	SPAN("uptime", loop_wall(app->loop) - app->started);
+	COUNT("passes", app->passes);
+	describe_last_pass(app, out);
+	TRUTH("flow", app->config->has_flow);
+	COUNT("works", app->work_count);
+	COUNT("calls_remembered", cache_count(app->cache));
+	js_close(out, '}');
+}
+
+/* ---- runs ------------------------------------------------------------------------------ */
+
+static void describe_run_times(const struct run *run, struct lw_buf *out)
+{
+	TIME("created", run->created);
+	TIME("started", run->started);
+	TIME("ended", run->ended);
+	js_key(out, "progress");
+	if (run->progress < 0) {
+		js_null(out);
+		return;
+	}
+	js_time(out, (int64_t)(run->progress * 1e6));
+}
+
+static void describe_run_statuses(const struct run *run, struct lw_buf *out)
+{
+	struct status statuses[RUN_STATUSES];
+	size_t count = run_statuses(run, statuses);
+
+	js_key(out, "statuses");
+	js_open(out, '[');
+	for (size_t i = 0; i < count; i++)
+		describe_status(&statuses[i], out);
+	js_close(out, ']');
+}
+
+static const char *failure(const struct run *run)
+{
+	if (run->stage != STAGE_FAILED && run->stage != STAGE_STOPPED)
+		return NULL;
+	return run->message != NULL ? run->message : run->reason;
+}
+
+static void describe_why(const struct run *run, struct lw_buf *out)
+{
+	const struct lw_slice form = { run->form, run->form_size };
+	LW_AUTO_BUF why = { 0 };
+
+	work_print_why(run->work, (enum why)run->why, run, form, &why);
+	TEXT("why", lw_buf_text(&why));
+}
+
+void describe_run(const struct run *run, const char *decision, const char *why, struct lw_buf *out)
+{
+	struct lw_slice positional, named;
+	char key[33];
+
+	lw_key_print(run->key, key);
+	lw_call_parts(run->call, &positional, &named);
+	js_open(out, '{');
+	COUNT("id", run->id);
+	TEXT("work", run->work->config->name);
+	TEXT("key", key);
+	TEXT("stage", stage_name((enum stage)run->stage));
+	TRUTH("cached", decision != NULL && strcmp(decision, "hit") == 0);
+	TEXT("decision", decision != NULL ? decision : decision_name(DECISION_RUN));
+	TEXT("reason", run->reason);
+	COUNT("attempt", run->attempt);
+	js_key(out, "args");
+	js_value(out, positional);
+	js_key(out, "kwargs");
+	js_value(out, named);
+	js_key(out, "result");
+	js_value(out, run->result);
+	TEXT("error", failure(run));
+	if (why != NULL)
+		TEXT("why", why);
+	else
+		describe_why(run, out);
+	describe_run_times(run, out);
+	describe_run_statuses(run, out);
+	js_close(out, '}');
+}

@@ -1,0 +1,446 @@
+/* http.c - clients of control.sock: who may speak, one request at a time, its reply.
+ *
+ * Owned by the supervisor. A client is: reading a request (its deadline runs), or having one in
+ * hand with api.c, or being sent a reply; then it reads again or is closed.
+ */
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "api.h"
+#include "http.h"
+#include "lw_log.h"
+#include "lw_statedir.h"
+
+#define READ_AHEAD    ((size_t)64 << 10) /* kept of a client whose request is in hand */
+#define KEEP_ROOM     ((size_t)64 << 10) /* of a client's buffers between requests */
+#define WRITE_SECONDS 10                 /* for a client that takes nothing */
+#define ACCEPT_PAUSE  INT64_C(100000)    /* when no descriptor is left */
+
+struct http_client {
+	struct http *http;
+	struct http_client *next, **link;
+	struct bufferevent *bev;
+	struct loop_timer deadline;
+	struct lw_buf in;   /* read, not yet taken */
+	size_t seen;        /* of `in`, in search of the head's end */
+	struct lw_buf body; /* of a chunked request */
+	size_t head_size;   /* 0: the head is not read yet */
+	bool has_request;   /* with api.c */
+	bool closing;       /* when the output has left */
+	bool over;          /* retired */
+	uid_t uid;
+	pid_t pid;
+	struct http_request request;
+};
+
+struct http {
+	struct app *app;
+	char *path;
+	int fd;
+	struct event *accept;
+	struct loop_timer pause;
+	struct http_client *clients;
+	size_t count;
+};
+
+size_t http_client_count(const struct http *http)
+{
+	return http->count;
+}
+
+/* ---- the end of a client ------------------------------------------------------------ */
+
+static void client_free(void *object)
+{
+	struct http_client *client = object;
+
+	loop_timer_done(&client->deadline);
+	bufferevent_free(client->bev);
+	http_head_done(&client->request.head);
+	lw_buf_done(&client->in);
+	lw_buf_done(&client->body);
+	lw_free(client);
+}
+
+static void unhook(struct http_client *client)
+{
+	*client->link = client->next;
+	if (client->next != NULL)
+		client->next->link = client->link;
+	client->http->count--;
+	client->over = true;
+}
+
+static void tell_gone(struct http_client *client, bool server_closes)
+{
+	if (!client->has_request)
+		return;
+	if (client->request.gone != NULL)
+		client->request.gone(&client->request, server_closes);
+	client->has_request = false;
+}
+
+static void client_close(struct http_client *client)
+{
+	if (client->over)
+		return;
+	tell_gone(client, false);
+	unhook(client);
+	loop_timer_stop(&client->deadline);
+	(void)bufferevent_disable(client->bev, EV_READ | EV_WRITE);
+	loop_retire(client->http->app->loop, client, client_free);
+}
+
+static size_t unsent(const struct http_client *client)
+{
+	return evbuffer_get_length(bufferevent_get_output(client->bev));
+}
+
+/* ---- replies ------------------------------------------------------------------------ */
+
+static void free_bytes(const void *bytes, size_t size, void *context)
+{
+	(void)size;
+	(void)context;
+	/* evbuffer hands back what lw_buf allocated */
+	lw_free((void *)(uintptr_t)bytes);
+}
+
+static void end_request(struct http_client *client)
+{
+	http_head_done(&client->request.head);
+	client->request = (struct http_request){ 0 };
+	client->has_request = false;
+	client->head_size = 0;
+	client->seen = 0;
+	client->body.size = 0;
+	lw_buf_shrink(&client->body, KEEP_ROOM);
+}
+
+static void send_reply(struct http_client *client, int status, struct lw_buf *out,
+		       const char *allow)
+{
+	struct evbuffer *to = bufferevent_get_output(client->bev);
+
+	evbuffer_add_printf(to,
+			    "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
+			    "Cache-Control: no-store\r\nContent-Length: %zu\r\n",
+			    status, http_status_text(status), out->size);
+	if (allow != NULL)
+		evbuffer_add_printf(to, "Allow: %s\r\n", allow);
+	evbuffer_add_printf(to, "%s\r\n", client->closing ? "Connection: close\r\n" : "");
+	if (out->size > 0 &&
+	    evbuffer_add_reference(to, out->data, out->size, free_bytes, NULL) == 0)
+		*out = (struct lw_buf){ 0 }; /* handed over */
+	lw_buf_done(out);
+}
+
+void http_reply(struct http_request *request, int status, struct lw_buf *out, const char *allow)
+{
+	struct http_client *client = request->client;
+
+	if (!request->head.keep_alive)
+		client->closing = true;
+	send_reply(client, status, out, allow);
+	end_request(client);
+}
+
+/* The request cannot be understood: the last thing this client hears. */
+static void refuse(struct http_client *client, int status, const struct lw_err *err)
+{
+	LW_AUTO_BUF out = { 0 };
+
+	client->closing = true;
+	loop_timer_stop(&client->deadline);
+	api_error_body(&out, "bad_request", err->text, NULL);
+	send_reply(client, status, &out, NULL);
+	client->in.size = 0;
+}
+
+/* ---- requests ----------------------------------------------------------------------- */
+
+/* 1: the head is read, 0: not whole. */
+static int read_head(struct http_client *client, struct lw_err *err)
+{
+	struct http_request *request = &client->request;
+	int r;
+
+	if (client->head_size > 0)
+		return 1;
+	r = http_parse_head(lw_buf_slice(&client->in), &client->seen, &request->head, err);
+	if (r <= 0)
+		return r;
+	client->head_size = (size_t)r;
+	if (request->head.expects)
+		(void)bufferevent_write(client->bev, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+	if (request->head.chunked)
+		lw_buf_cut(&client->in, client->head_size);
+	return 1;
+}
+
+static int read_body(struct http_client *client, struct lw_err *err)
+{
+	struct http_head *head = &client->request.head;
+	size_t at = 0;
+	int r;
+
+	if (!head->chunked) {
+		client->request.body =
+			(struct lw_slice){ client->in.data + client->head_size, head->length };
+		return client->in.size - client->head_size >= head->length;
+	}
+	r = http_parse_chunks(lw_buf_slice(&client->in), &at, &client->body, err);
+	lw_buf_cut(&client->in, at);
+	client->request.body = lw_buf_slice(&client->body);
+	return r;
+}
+
+static void serve(struct http_client *client)
+{
+	struct http_request *request = &client->request;
+	/* `in` holds the body until the request is answered, which may be later. */
+	size_t used = request->head.chunked ? 0 : client->head_size + request->head.length;
+
+	loop_timer_stop(&client->deadline);
+	request->client = client;
+	request->app = client->http->app;
+	request->uid = client->uid;
+	request->pid = client->pid;
+	client->has_request = true;
+	api_serve(request);
+	if (client->over)
+		return;
+	request->body = (struct lw_slice){ 0 };
+	lw_buf_cut(&client->in, used);
+	lw_buf_shrink(&client->in, client->in.size + KEEP_ROOM);
+}
+
+static void pull(struct http_client *client)
+{
+	struct evbuffer *from = bufferevent_get_input(client->bev);
+	size_t size = evbuffer_get_length(from);
+
+	if (size == 0)
+		return;
+	lw_buf_grow(&client->in, size);
+	size = (size_t)evbuffer_remove(from, client->in.data + client->in.size, size);
+	client->in.size += size;
+}
+
+/* Takes the next request when the last one is answered and its reply has left. */
+static void client_step(struct http_client *client)
+{
+	struct lw_err err = { 0 };
+	int r;
+
+	if (client->over || client->closing || client->has_request || unsent(client) > 0)
+		return;
+	pull(client);
+	r = read_head(client, &err);
+	if (r > 0)
+		r = read_body(client, &err);
+	if (r < 0)
+		refuse(client, -r, &err);
+	else if (r > 0)
+		serve(client);
+}
+
+/* ---- events of a client --------------------------------------------------------------- */
+
+static void on_read(struct bufferevent *bev, void *context)
+{
+	struct http_client *client = context;
+
+	if (client->closing)
+		(void)evbuffer_drain(bufferevent_get_input(bev), SIZE_MAX);
+	client_step(client);
+}
+
+static void on_written(struct bufferevent *bev, void *context)
+{
+	struct http_client *client = context;
+
+	(void)bev;
+	if (client->over || client->has_request)
+		return;
+	if (client->closing) {
+		client_close(client);
+		return;
+	}
+	if (client->head_size == 0) /* not after "100 Continue" */
+		loop_timer_set(&client->deadline, HTTP_DEADLINE_US);
+	client_step(client);
+}
+
+/* A client that shut down its side gets the reply that is on its way; one that waits for a
+ * reply is gone. */
+static void on_event(struct bufferevent *bev, short what, void *context)
+{
+	struct http_client *client = context;
+
+	(void)bev;
+	if ((what & BEV_EVENT_EOF) != 0 && !client->has_request && unsent(client) > 0)
+		client->closing = true;
+	else
+		client_close(client);
+}
+
+static void on_deadline(struct loop_timer *timer)
+{
+	struct http_client *client = LW_OWNER(timer, struct http_client, deadline);
+	struct lw_err err = { 0 };
+
+	if (client->in.size == 0 && client->head_size == 0) {
+		client_close(client); /* said nothing */
+		return;
+	}
+	lw_err_set(&err, -400, "the request was not whole within %d s",
+		   (int)(HTTP_DEADLINE_US / 1000000));
+	refuse(client, 400, &err);
+}
+
+/* ---- accepting ------------------------------------------------------------------------ */
+
+static void turn_away(int fd, int status, const char *code, const char *sentence)
+{
+	LW_AUTO_BUF body = { 0 };
+	LW_AUTO_BUF out = { 0 };
+
+	api_error_body(&body, code, sentence, NULL);
+	lw_buf_printf(&out,
+		      "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
+		      "Content-Length: %zu\r\nConnection: close\r\n\r\n",
+		      status, http_status_text(status), body.size);
+	lw_buf_add(&out, body.data, body.size);
+	/* Fits the socket's buffer; whoever does not read it has lost nothing. */
+	(void)!send(fd, out.data, out.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	lw_close(fd);
+}
+
+static void client_new(struct http *http, int fd, const struct ucred *peer)
+{
+	static const struct timeval patience = { .tv_sec = WRITE_SECONDS };
+	struct http_client *client = LW_NEW(struct http_client);
+
+	client->http = http;
+	client->uid = peer->uid;
+	client->pid = peer->pid;
+	client->bev = bufferevent_socket_new(loop_base(http->app->loop), fd, BEV_OPT_CLOSE_ON_FREE);
+	if (client->bev == NULL)
+		lw_fatal("out of memory");
+	(void)bufferevent_priority_set(client->bev, LOOP_IO);
+	bufferevent_setcb(client->bev, on_read, on_written, on_event, client);
+	bufferevent_setwatermark(client->bev, EV_READ, 0, READ_AHEAD);
+	(void)bufferevent_set_timeouts(client->bev, NULL, &patience);
+	loop_timer_init(&client->deadline, http->app->loop, on_deadline);
+	loop_timer_set(&client->deadline, HTTP_DEADLINE_US);
+	client->next = http->clients;
+	client->link = &http->clients;
+	if (client->next != NULL)
+		client->next->link = &client->next;
+	http->clients = client;
+	http->count++;
+	(void)bufferevent_enable(client->bev, EV_READ | EV_WRITE);
+}
+
+static void admit(struct http *http, int fd)
+{
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||
+	    (peer.uid != geteuid() && peer.uid != 0)) {
+		lw_log(LW_LOG_WARNING, "audit uid=%u pid=%d refused=control", (unsigned)peer.uid,
+		       (int)peer.pid);
+		turn_away(fd, 403, "forbidden",
+			  "only the user who runs the supervisor, and root, may use it");
+	} else if (http->count >= HTTP_CLIENTS_MAX) {
+		turn_away(fd, 503, "too_many_clients", "too many clients are connected");
+	} else {
+		client_new(http, fd, &peer);
+	}
+}
+
+static void on_accept(evutil_socket_t listener, short what, void *context)
+{
+	struct http *http = context;
+	int fd;
+
+	(void)what;
+	/* Bounded, so that a flood of clients does not hold up the turn. */
+	for (int i = 0; i < HTTP_CLIENTS_MAX; i++) {
+		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0)
+			break;
+		admit(http, fd);
+	}
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
+		(void)event_del(http->accept);
+		loop_timer_set(&http->pause, ACCEPT_PAUSE);
+	}
+}
+
+static void on_pause_over(struct loop_timer *timer)
+{
+	struct http *http = LW_OWNER(timer, struct http, pause);
+
+	(void)event_add(http->accept, NULL);
+}
+
+int http_new(struct app *app, const char *socket_path, struct http **ret_http, struct lw_err *err)
+{
+	struct http *http;
+	int fd = lw_socket_bind(socket_path, err);
+
+	if (fd < 0)
+		return fd;
+	http = LW_NEW(struct http);
+	http->app = app;
+	http->path = lw_strdup(socket_path);
+	http->fd = fd;
+	http->accept = event_new(loop_base(app->loop), fd, EV_READ | EV_PERSIST, on_accept, http);
+	if (http->accept == NULL)
+		lw_fatal("out of memory");
+	(void)event_priority_set(http->accept, LOOP_IO);
+	loop_timer_init(&http->pause, app->loop, on_pause_over);
+	(void)event_add(http->accept, NULL);
+	*ret_http = http;
+	return 0;
+}
+
+/* The loop runs no more: what fits the socket's buffer leaves now. */
+static void last_words(struct http_client *client)
+{
+	struct evbuffer *out = bufferevent_get_output(client->bev);
+	size_t size = evbuffer_get_length(out);
+	const unsigned char *bytes = size > 0 ? evbuffer_pullup(out, -1) : NULL;
+
+	if (bytes != NULL)
+		(void)!send(bufferevent_getfd(client->bev), bytes, size,
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void http_free(struct http *http)
+{
+	if (http == NULL)
+		return;
+	(void)unlink(http->path);
+	while (http->clients != NULL) {
+		struct http_client *client = http->clients;
+
+		client->closing = true;
+		tell_gone(client, true);
+		last_words(client);
+		unhook(client);
+		client_free(client);
+	}
+	event_free(http->accept);
+	loop_timer_done(&http->pause);
+	lw_close(http->fd);
+	lw_free(http->path);
+	lw_free(http);
+}
