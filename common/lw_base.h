@@ -46,6 +46,12 @@ struct lw_slice {
 	size_t size;
 };
 
+/* Behind its last byte; NULL of nothing. */
+static inline const uint8_t *lw_slice_end(struct lw_slice slice)
+{
+	return slice.size > 0 ? slice.data + slice.size : slice.data;
+}
+
 void *lw_alloc(size_t size);                              /* zeroed */
 void *lw_realloc(void *block, size_t size);               /* the new part is not zeroed */
 char *lw_strdup(const char *text);                        /* NULL stays NULL */

@@ -423,7 +423,7 @@ static int check_size(struct lw_slice value, struct lw_err *err)
 
 int lw_value_canon(struct lw_slice value, struct lw_buf *out, struct lw_err *err)
 {
-	struct writing writing = { { value.data, value.data + value.size, 1, 0 }, out, err };
+	struct writing writing = { { value.data, lw_slice_end(value), 1, 0 }, out, err };
 	size_t start = out->size;
 	int r = check_size(value, err);
 

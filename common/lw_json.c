@@ -208,12 +208,18 @@ static void add_uint(uint64_t u, struct lw_buf *out)
 
 struct place {
 	const uint8_t *at, *end;
-	bool in_key; /* keys that are no text are base64: escapes within escapes explode */
+	bool in_key; /* keys that are not plain are base64: escapes within escapes explode */
 };
 
 static void print_value(struct place *place, struct lw_buf *out);
 
-/* Appends, without quotes, the text of a key that is no text. */
+/* JSON has text as keys, and jansson none with a NUL in it. */
+static bool is_plain_key(const struct lw_item *key)
+{
+	return key->type == LW_TEXT && memchr(key->s.data, '\0', key->s.size) == NULL;
+}
+
+/* Appends, without quotes, the text of a key that is not plain. */
 static void key_text(struct place *place, struct lw_buf *out)
 {
 	size_t size = lw_value_size(place->at, place->end);
@@ -234,7 +240,7 @@ static void print_key(struct place *place, uint32_t pairs, struct lw_buf *out)
 
 	if (lw_item_read(&place->at, place->end, &key) < 0)
 		return;
-	if (key.type == LW_TEXT) {
+	if (is_plain_key(&key)) {
 		lw_buf_add(out, "\"$", needs_escape(pairs, &key) ? 2 : 1);
 		add_escaped(key.s, out);
 		lw_buf_add(out, "\":", 2);
@@ -318,32 +324,12 @@ static void print_value(struct place *place, struct lw_buf *out)
 
 void lw_value_print_json(struct lw_slice value, struct lw_buf *out)
 {
-	struct place place = { value.data, value.data + value.size, false };
+	struct place place = { value.data, lw_slice_end(value), false };
 
 	print_value(&place, out);
 }
 
 /* ---- to a tree -------------------------------------------------------------------- */
-
-/* jansson before 2.14 has no keys with a NUL in them: they end there. */
-static void object_set(json_t *object, const char *key, size_t size, json_t *value)
-{
-#if JANSSON_VERSION_HEX >= 0x020e00
-	json_object_setn_new_nocheck(object, key, size, value);
-#else
-	(void)size;
-	json_object_set_new_nocheck(object, key, value);
-#endif
-}
-
-static size_t key_size(const char *key)
-{
-#if JANSSON_VERSION_HEX >= 0x020e00
-	return json_object_iter_key_len(json_object_key_to_iter(key));
-#else
-	return strlen(key);
-#endif
-}
 
 static json_t *special_new(enum special special, struct lw_slice text)
 {
@@ -385,14 +371,14 @@ static json_t *map_new(struct place *place, uint32_t pairs)
 		text.size = 0;
 		if (lw_item_read(&place->at, place->end, &key) < 0)
 			break;
-		if (key.type == LW_TEXT) {
+		if (is_plain_key(&key)) {
 			lw_buf_add(&text, "$", needs_escape(pairs, &key) ? 1 : 0);
 			lw_buf_add(&text, key.s.data, key.s.size);
 		} else {
 			place->at = start;
 			key_text(place, &text);
 		}
-		object_set(object, lw_buf_text(&text), text.size, tree_of(place));
+		json_object_set_new_nocheck(object, lw_buf_text(&text), tree_of(place));
 	}
 	return object;
 }
@@ -440,7 +426,7 @@ static json_t *tree_of(struct place *place)
 
 json_t *lw_value_to_json(struct lw_slice value)
 {
-	struct place place = { value.data, value.data + value.size, false };
+	struct place place = { value.data, lw_slice_end(value), false };
 	json_t *json = tree_of(&place);
 
 	if (json == NULL)
@@ -528,7 +514,7 @@ static int read_pairs(struct reading *reading, const json_t *json, size_t cut)
 	for (; cursor != NULL; cursor = json_object_iter_next((json_t *)(uintptr_t)json, cursor)) {
 		const char *key = json_object_iter_key(cursor);
 
-		r = read_text(reading, key + cut, key_size(key) - cut);
+		r = read_text(reading, key + cut, strlen(key) - cut);
 		if (r >= 0)
 			r = read_json(reading, json_object_iter_value(cursor));
 		if (r < 0)
@@ -545,7 +531,7 @@ static int read_object(struct reading *reading, const json_t *json)
 	size_t more = 0;
 
 	if (json_object_size(json) == 1)
-		special = special_of(key, key_size(key), &more);
+		special = special_of(key, strlen(key), &more);
 	if (special >= 0 && more == 0)
 		return read_special(reading, special, json_object_iter_value(first));
 	return read_pairs(reading, json, special >= 0 ? 1 : 0);

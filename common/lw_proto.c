@@ -275,13 +275,11 @@ static int read_fields(struct reading *reading, const struct lw_descriptor *desc
 int lw_msg_decode(struct lw_slice body, enum lw_sender by, struct lw_msg *ret_msg,
 		  struct lw_err *err)
 {
-	struct reading reading = { body.data, body.data + body.size, err };
+	struct reading reading = { body.data, lw_slice_end(body), err };
 	const struct lw_descriptor *descriptor = NULL;
 	struct lw_msg msg;
 	int r;
 
-	if (body.size == 0)
-		return lw_err_set(err, -EBADMSG, "no message");
 	r = read_head(&reading, by, &descriptor);
 	if (r >= 0)
 		r = read_fields(&reading, descriptor, &msg);

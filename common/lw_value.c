@@ -191,7 +191,7 @@ int lw_value_check_first(struct lw_slice bytes, size_t *ret_size, struct lw_err 
 	int r;
 
 	walk.at = bytes.data;
-	walk.end = bytes.size > 0 ? bytes.data + bytes.size : bytes.data;
+	walk.end = lw_slice_end(bytes);
 	walk.items = 1;
 	walk.depth = 0;
 	walk.left[0] = 1;
@@ -449,7 +449,7 @@ void lw_put_map(struct lw_buf *out, uint32_t n)
 
 bool lw_map_get(struct lw_slice map, const char *name, struct lw_slice *ret_value)
 {
-	const uint8_t *at = map.data, *end = map.data + map.size, *key;
+	const uint8_t *at = map.data, *end = lw_slice_end(map), *key;
 	size_t size = strlen(name), key_size;
 	struct lw_item head, item;
 

@@ -89,9 +89,9 @@ bool lw_map_get(struct lw_slice map, const char *name, struct lw_slice *ret_valu
  * above INT64_MAX {"$int": "18446744073709551615"} (jansson refuses a text that has them as
  * numbers). An object that has one of these names (or one of them behind further "$") as
  * its only key is written with one more "$" before it, so that every value survives the
- * way there and back. Map keys that are not text are written as their JSON text (the one
- * thing that does not come back), and within such a text as base64 of their msgpack.
- * Text may hold U+0000: read what is printed with JSON_ALLOW_NUL. */
+ * way there and back. Map keys that are not text, or text with a U+0000 in it, are written as
+ * their JSON text (the one thing that does not come back), and within such a text as
+ * base64 of their msgpack. Other text may hold U+0000: read it with JSON_ALLOW_NUL. */
 json_t *lw_value_to_json(struct lw_slice value); /* a new reference */
 void lw_value_print_json(struct lw_slice value, struct lw_buf *out);
 LW_MUST_USE int lw_value_from_json(const json_t *json, struct lw_buf *out, struct lw_err *err);
