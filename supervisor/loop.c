@@ -215,6 +215,11 @@ static int64_t once_a_turn(const struct loop *loop, clockid_t clock, int64_t *ke
 	return *kept;
 }
 
+int64_t loop_clock(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
+}
+
 int64_t loop_now(struct loop *loop)
 {
 	return once_a_turn(loop, CLOCK_MONOTONIC, &loop->now);
