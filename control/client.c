@@ -1,0 +1,256 @@
+/* client.c - one HTTP/1.1 request over the control socket, by hand.
+ *
+ * Called by command.c. The server is our own; still, what comes back is bounded and checked.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lw_statedir.h"
+#include "lwctl.h"
+
+#define ANSWER_MAX ((size_t)1 << 30)
+#define READ_SIZE  ((size_t)256 << 10)
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number)
+{
+	(void)signal_number;
+	interrupted = 1;
+}
+
+void client_catch_interrupt(void)
+{
+	const struct sigaction action = { .sa_handler = on_interrupt };
+
+	interrupted = 0;
+	(void)sigaction(SIGINT, &action, NULL);
+}
+
+char *client_encode(const char *text)
+{
+	LW_AUTO_BUF out = { 0 };
+
+	for (const char *at = text; *at != '\0'; at++) {
+		bool plain = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') ||
+			     (*at >= '0' && *at <= '9') || strchr("-_.~", *at) != NULL;
+
+		if (plain)
+			lw_buf_add(&out, at, 1);
+		else
+			lw_buf_printf(&out, "%%%02X", (unsigned)(unsigned char)*at);
+	}
+	return lw_strdup(lw_buf_text(&out));
+}
+
+/* ---- the answer ----------------------------------------------------------------------------- */
+
+/* The head's end, or 0. */
+static size_t find_body(struct lw_slice in)
+{
+	const uint8_t *end = in.size > 0 ? memmem(in.data, in.size, "\r\n\r\n", 4) : NULL;
+
+	return end != NULL ? (size_t)(end - in.data) + 4 : 0;
+}
+
+/* The value of a header in a head that ends in NUL, or NULL. */
+static const char *header(const char *head, const char *name)
+{
+	size_t size = strlen(name);
+
+	for (const char *line = strchr(head, '\n'); line != NULL; line = strchr(line + 1, '\n')) {
+		if (strncasecmp(line + 1, name, size) != 0 || line[1 + size] != ':')
+			continue;
+		line += 2 + size;
+		return line + strspn(line, " \t");
+	}
+	return NULL;
+}
+
+/* 1: whole, 0: not yet. */
+static int take_chunks(struct lw_slice in, size_t at, struct lw_buf *body, struct lw_err *err)
+{
+	for (;;) {
+		const uint8_t *line = memchr(in.data + at, '\n', in.size - at);
+		char text[20] = { 0 };
+		unsigned long size;
+		size_t next;
+		char *end;
+
+		if (line == NULL)
+			return 0;
+		next = (size_t)(line - in.data) + 1;
+		memcpy(text, in.data + at, next - at < 19 ? next - at : 19);
+		size = strtoul(text, &end, 16);
+		if (end == text || size > ANSWER_MAX)
+			return lw_err_set(err, -EBADMSG, "the answer is no HTTP");
+		if (in.size - next < size + 2)
+			return 0;
+		lw_buf_add(body, in.data + next, size);
+		at = next + size + 2;
+		if (size == 0)
+			return 1;
+	}
+}
+
+static int take_body(struct lw_slice in, size_t at, const char *head, bool end, struct reply *reply,
+		     struct lw_err *err)
+{
+	const char *length = header(head, "Content-Length");
+	const char *coding = header(head, "Transfer-Encoding");
+	size_t size = in.size - at;
+
+	if (coding != NULL && strncasecmp(coding, "chunked", 7) == 0)
+		return take_chunks(in, at, &reply->body, err);
+	if (length != NULL) {
+		size_t whole = strtoul(length, NULL, 10);
+
+		if (whole > ANSWER_MAX)
+			return lw_err_set(err, -EBADMSG, "the answer is too large");
+		if (size < whole)
+			return 0;
+		size = whole;
+	} else if (!end) {
+		return 0;
+	}
+	lw_buf_add(&reply->body, in.data + at, size);
+	return 1;
+}
+
+static int parse_from(struct lw_slice in, bool end, struct reply *reply, struct lw_err *err)
+{
+	size_t at = find_body(in);
+	LW_AUTO(lw_free)
+	char *head = NULL;
+
+	if (at == 0)
+		return 0;
+	head = lw_strndup(in.data, at);
+	if (strncmp(head, "HTTP/1.", 7) != 0 || strlen(head) < 12)
+		return lw_err_set(err, -EBADMSG, "the answer is no HTTP");
+	reply->status = atoi(head + 9);
+	if (reply->status == 100)
+		return parse_from((struct lw_slice){ in.data + at, in.size - at }, end, reply, err);
+	return take_body(in, at, head, end, reply, err);
+}
+
+int client_parse(struct lw_slice in, bool end, struct reply *ret_reply, struct lw_err *err)
+{
+	struct reply reply = { 0 };
+	int r = parse_from(in, end, &reply, err);
+
+	if (r <= 0) {
+		lw_buf_done(&reply.body);
+		return r;
+	}
+	(void)lw_buf_text(&reply.body);
+	*ret_reply = reply;
+	return r;
+}
+
+/* ---- the request ------------------------------------------------------------------------------ */
+
+static double now(void)
+{
+	struct timespec at;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &at);
+	return (double)at.tv_sec + (double)at.tv_nsec * 1e-9;
+}
+
+static int await(int fd, double until, struct lw_err *err)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+	struct timespec left = { 0 };
+	double seconds = until - now();
+	sigset_t block, before;
+	int r;
+
+	if (until > 0 && seconds <= 0)
+		return lw_err_set(err, -ETIMEDOUT, "no answer within the time given");
+	left.tv_sec = (time_t)seconds;
+	left.tv_nsec = (long)((seconds - (double)left.tv_sec) * 1e9);
+	/* ppoll lets the signal in, so that it cannot come between the look and the wait. */
+	(void)sigemptyset(&block);
+	(void)sigaddset(&block, SIGINT);
+	(void)sigprocmask(SIG_BLOCK, &block, &before);
+	r = interrupted ? -1 : ppoll(&poll_fd, 1, until > 0 ? &left : NULL, &before);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	if (interrupted)
+		return lw_err_set(err, -EINTR, "interrupted");
+	if (r < 0 && errno != EINTR)
+		return lw_err_sys(err, -errno, "cannot wait for the answer");
+	return 0;
+}
+
+/* A server that turns us away answers without reading: a failed send is no end. */
+static void send_all(int fd, const struct lw_buf *out)
+{
+	size_t at = 0;
+
+	while (at < out->size) {
+		ssize_t n = send(fd, out->data + at, out->size - at, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR && !interrupted)
+			continue;
+		if (n < 0)
+			return;
+		at += (size_t)n;
+	}
+}
+
+static int receive(int fd, double until, struct reply *ret_reply, struct lw_err *err)
+{
+	LW_AUTO_BUF in = { 0 };
+
+	for (;;) {
+		ssize_t n;
+		int r;
+
+		if (in.size > ANSWER_MAX)
+			return lw_err_set(err, -EBADMSG, "the answer is too large");
+		lw_buf_grow(&in, READ_SIZE);
+		n = recv(fd, in.data + in.size, in.room - in.size, MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+			r = await(fd, until, err);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		if (n > 0)
+			in.size += (size_t)n;
+		r = client_parse(lw_buf_slice(&in), n <= 0, ret_reply, err);
+		if (r != 0)
+			return r < 0 ? r : 0;
+		if (n <= 0)
+			return lw_err_set(err, -EPIPE,
+					  "the supervisor went away without an answer");
+	}
+}
+
+int client_ask(const char *socket, const char *method, const char *path, const char *body,
+	       double timeout, struct reply *ret_reply, struct lw_err *err)
+{
+	LW_AUTO(lw_close)
+	int fd = lw_socket_dial(socket, err);
+	LW_AUTO_BUF out = { 0 };
+
+	if (fd < 0)
+		return fd;
+	lw_buf_printf(&out, "%s %s HTTP/1.1\r\nHost: lw\r\nConnection: close\r\n", method, path);
+	if (body != NULL)
+		lw_buf_printf(&out, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
+			      strlen(body));
+	lw_buf_add(&out, "\r\n", 2);
+	if (body != NULL)
+		lw_buf_add(&out, body, strlen(body));
+	send_all(fd, &out);
+	return receive(fd, timeout > 0 ? now() + timeout : 0, ret_reply, err);
+}

@@ -1,0 +1,565 @@
+/* print.c - tables and sentences for a person.
+ *
+ * Called by command.c. Text that works and workers wrote is printed without control
+ * characters, so that it cannot steer the terminal. Columns are counted in characters.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lw_value.h"
+#include "lwctl.h"
+
+#define NAME_LEAST 12 /* columns a work's name keeps on a narrow terminal */
+#define GAP        2
+
+struct screen screen_of(FILE *out)
+{
+	const char *plain = getenv("NO_COLOR");
+	const char *term = getenv("TERM");
+	const char *columns = getenv("COLUMNS");
+	struct screen screen = { .out = out };
+	struct winsize size = { 0 };
+	struct timespec now;
+	int fd = fileno(out);
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	screen.now = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+	if (fd < 0 || !isatty(fd))
+		return screen;
+	screen.width = 80;
+	if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+		screen.width = size.ws_col;
+	else if (columns != NULL && atoi(columns) > 0)
+		screen.width = (size_t)atoi(columns);
+	screen.colour =
+		(plain == NULL || plain[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0;
+	return screen;
+}
+
+void print_duration(double seconds, char text[32])
+{
+	int64_t whole = seconds > 0 && seconds < 1e15 ? (int64_t)seconds : 0;
+
+	if (seconds < 60)
+		(void)snprintf(text, 32, "%.1f s", seconds > 0 ? seconds : 0.0);
+	else if (whole < 3600)
+		(void)snprintf(text, 32, "%" PRId64 " min %" PRId64 " s", whole / 60, whole % 60);
+	else if (whole < 86400)
+		(void)snprintf(text, 32, "%" PRId64 " h %" PRId64 " min", whole / 3600,
+			       whole / 60 % 60);
+	else
+		(void)snprintf(text, 32, "%" PRId64 " d %" PRId64 " h", whole / 86400,
+			       whole / 3600 % 24);
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
+static double number_of(const json_t *object, const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
+static int64_t count_of(const json_t *object, const char *key)
+{
+	return (int64_t)json_integer_value(json_object_get(object, key));
+}
+
+static bool has(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return value != NULL && !json_is_null(value);
+}
+
+/* ---- clean text ------------------------------------------------------------------------------ */
+
+static bool is_control(const uint8_t *at, size_t left)
+{
+	return at[0] < ' ' || at[0] == 0x7f || (at[0] == 0xc2 && left > 1 && at[1] < 0xa0);
+}
+
+static void add_clean(struct lw_buf *out, const char *text)
+{
+	size_t left = text != NULL ? strlen(text) : 0;
+	const uint8_t *at = (const uint8_t *)text;
+
+	for (; left > 0; at++, left--) {
+		if (!is_control(at, left)) {
+			lw_buf_add(out, at, 1);
+			continue;
+		}
+		lw_buf_add(out, at[0] == '\n' ? " " : "?", 1);
+		if (at[0] == 0xc2) {
+			at++;
+			left--;
+		}
+	}
+}
+
+static size_t columns_of(const uint8_t *at, size_t size)
+{
+	size_t columns = 0;
+
+	for (size_t i = 0; i < size; i++)
+		columns += (at[i] & 0xc0) != 0x80;
+	return columns;
+}
+
+/* Bytes of the first `columns` characters. */
+static size_t bytes_of(const uint8_t *at, size_t size, size_t columns)
+{
+	size_t i = 0;
+
+	while (i < size && (columns > 0 || (at[i] & 0xc0) == 0x80))
+		columns -= (at[i++] & 0xc0) != 0x80;
+	return i;
+}
+
+/* ---- a table ------------------------------------------------------------------------------- */
+
+#define COLUMNS_MAX 9
+
+struct column {
+	const char *title;
+	bool right;
+	bool cuts; /* gives way on a narrow terminal */
+};
+
+/* Cells lie one behind the other in `text`; `ends` says where each ends. */
+struct table {
+	const struct column *columns;
+	size_t column_count;
+	struct lw_buf text;
+	struct lw_buf ends; /* of size_t */
+	size_t widths[COLUMNS_MAX];
+};
+
+static void table_done(struct table *table)
+{
+	lw_buf_done(&table->text);
+	lw_buf_done(&table->ends);
+}
+
+/* What was appended to table->text since the last cell is one. */
+static void end_cell(struct table *table)
+{
+	size_t count = table->ends.size / sizeof(size_t);
+	size_t end = table->text.size;
+	size_t begin = 0;
+	size_t *widest = &table->widths[count % table->column_count];
+	size_t columns;
+
+	if (count > 0)
+		memcpy(&begin, table->ends.data + (count - 1) * sizeof(size_t), sizeof(begin));
+	columns = columns_of(table->text.data + begin, end - begin);
+	if (columns > *widest)
+		*widest = columns;
+	lw_buf_add(&table->ends, &end, sizeof(end));
+}
+
+static void text_cell(struct table *table, const char *text)
+{
+	add_clean(&table->text, text);
+	end_cell(table);
+}
+
+static void count_cell(struct table *table, int64_t count)
+{
+	lw_buf_printf(&table->text, "%" PRId64, count);
+	end_cell(table);
+}
+
+static void table_begin(struct table *table, const struct column *columns, size_t count)
+{
+	*table = (struct table){ .columns = columns, .column_count = count };
+	for (size_t i = 0; i < count; i++)
+		text_cell(table, columns[i].title);
+}
+
+static const char *colour_of(const char *text, size_t size)
+{
+	/* clang-format off */
+	static const struct { const char *stage, *colour; } colours[] = {
+		{ "succeeded", "\033[32m" },
+		{ "running",   "\033[36m" },
+		{ "pending",   "\033[33m" },
+		{ "failed",    "\033[31m" },
+		{ "stopped",   "\033[2m" },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < LW_COUNT(colours); i++)
+		if (strlen(colours[i].stage) == size && memcmp(colours[i].stage, text, size) == 0)
+			return colours[i].colour;
+	return NULL;
+}
+
+static void pad(struct lw_buf *out, size_t columns)
+{
+	static const char spaces[] = "                                ";
+
+	while (columns > 0) {
+		size_t n = columns < sizeof(spaces) - 1 ? columns : sizeof(spaces) - 1;
+
+		lw_buf_add(out, spaces, n);
+		columns -= n;
+	}
+}
+
+static void put_cell(struct lw_buf *out, const struct table *table, size_t column,
+		     struct lw_slice text, const char *colour)
+{
+	size_t width = table->widths[column];
+	size_t columns = columns_of(text.data, text.size);
+	bool cut = columns > width;
+
+	if (cut) {
+		text.size = bytes_of(text.data, text.size, width > 0 ? width - 1 : 0);
+		columns = width;
+	}
+	if (table->columns[column].right)
+		pad(out, width - columns);
+	if (colour != NULL)
+		lw_buf_add(out, colour, strlen(colour));
+	lw_buf_add(out, text.data, text.size);
+	if (cut && width > 0)
+		lw_buf_add(out, "\xe2\x80\xa6", 3); /* ... as one character */
+	if (colour != NULL)
+		lw_buf_add(out, "\033[0m", 4);
+	if (column + 1 < table->column_count)
+		pad(out, GAP + (table->columns[column].right ? 0 : width - columns));
+}
+
+/* Columns that cut give way, the last one first. */
+static void fit(struct table *table, size_t width)
+{
+	size_t whole = GAP * (table->column_count - 1);
+
+	if (width == 0)
+		return;
+	for (size_t i = 0; i < table->column_count; i++)
+		whole += table->widths[i];
+	for (size_t i = table->column_count; i-- > 0 && whole > width;) {
+		size_t least = i == 0 ? NAME_LEAST : 4;
+		size_t over = whole - width;
+
+		if (!table->columns[i].cuts || table->widths[i] <= least)
+			continue;
+		if (over > table->widths[i] - least)
+			over = table->widths[i] - least;
+		table->widths[i] -= over;
+		whole -= over;
+	}
+}
+
+static void table_print(struct table *table, const struct screen *screen)
+{
+	size_t count = table->ends.size / sizeof(size_t);
+	LW_AUTO_BUF out = { 0 };
+	size_t begin = 0;
+
+	fit(table, screen->width);
+	for (size_t i = 0; i < count; i++) {
+		size_t column = i % table->column_count;
+		struct lw_slice text;
+		const char *colour = NULL;
+		size_t end;
+
+		memcpy(&end, table->ends.data + i * sizeof(end), sizeof(end));
+		text = (struct lw_slice){ table->text.data + begin, end - begin };
+		begin = end;
+		if (screen->colour)
+			colour = i < table->column_count
+					 ? "\033[1m"
+					 : colour_of((const char *)text.data, text.size);
+		put_cell(&out, table, column, text, colour);
+		if (column + 1 == table->column_count) {
+			while (out.size > 0 && out.data[out.size - 1] == ' ')
+				out.size--;
+			lw_buf_add(&out, "\n", 1);
+		}
+	}
+	(void)fwrite(out.data, 1, out.size, screen->out);
+}
+
+/* ---- status ---------------------------------------------------------------------------------- */
+
+static void ago_cell(struct table *table, const struct screen *screen, const json_t *object,
+		     const char *key)
+{
+	char text[32];
+
+	if (has(object, key)) {
+		print_duration(screen->now - number_of(object, key), text);
+		lw_buf_printf(&table->text, "%s ago", text);
+	}
+	end_cell(table);
+}
+
+/* "4711 busy"; of a pool "1 busy, 3 idle". */
+static void processes_cell(struct table *table, const json_t *processes)
+{
+	size_t count = json_array_size(processes);
+	const json_t *process = json_array_get(processes, 0);
+	bool *counted = lw_alloc(count + 1);
+	const char *between = "";
+
+	if (count == 1 && has(process, "pid"))
+		lw_buf_printf(&table->text, "%" PRId64 " ", count_of(process, "pid"));
+	for (size_t i = 0; i < count; i++) {
+		const char *state = text_of(json_array_get(processes, i), "state");
+		size_t same = 0;
+
+		for (size_t k = i; k < count && state != NULL && !counted[i]; k++) {
+			const char *other = text_of(json_array_get(processes, k), "state");
+
+			if (k > i && (other == NULL || strcmp(state, other) != 0))
+				continue;
+			same++;
+			counted[k] = k > i;
+		}
+		if (same == 0)
+			continue;
+		lw_buf_printf(&table->text, "%s", between);
+		if (count > 1)
+			lw_buf_printf(&table->text, "%zu ", same);
+		add_clean(&table->text, state);
+		between = ", ";
+	}
+	lw_free(counted);
+	end_cell(table);
+}
+
+/* What a person should know of a process: why it is not there, and when it comes back. */
+static bool add_trouble(struct lw_buf *out, const json_t *process)
+{
+	const char *death = text_of(process, "last_death");
+	const char *error = text_of(process, "error");
+	const char *state = text_of(process, "state");
+	char text[32];
+
+	if (has(process, "next_try")) {
+		print_duration(number_of(process, "next_try"), text);
+		lw_buf_printf(out, "next try in %s", text);
+	} else if (state == NULL || strcmp(state, "failed") != 0) {
+		return false;
+	} else {
+		lw_buf_printf(out, "gave up");
+	}
+	if (error != NULL || death != NULL) {
+		lw_buf_printf(out, "; last: ");
+		add_clean(out, error != NULL ? error : death);
+	}
+	return true;
+}
+
+static void note_cell(struct table *table, const json_t *work)
+{
+	const json_t *processes = json_object_get(work, "processes");
+	const char *message = text_of(work, "message");
+	const char *reason = text_of(work, "reason");
+	bool told = false;
+
+	if (json_is_true(json_object_get(work, "held"))) {
+		lw_buf_printf(&table->text, "stopped by operator");
+		told = true;
+	}
+	for (size_t i = 0; i < json_array_size(processes) && !told; i++)
+		told = add_trouble(&table->text, json_array_get(processes, i));
+	if (!told && reason != NULL)
+		add_clean(&table->text, reason);
+	if (!told && message != NULL && (reason == NULL || strcmp(reason, message) != 0)) {
+		lw_buf_printf(&table->text, "%s", reason != NULL ? ": " : "");
+		add_clean(&table->text, message);
+	}
+	end_cell(table);
+}
+
+static const struct column work_columns[] = {
+	{ "WORK", false, true },      { "STAGE", false, false }, { "SINCE", false, false },
+	{ "PROCESSES", false, true }, { "QUEUE", true, false },  { "RUNS", true, false },
+	{ "FAILED", true, false },    { "HITS", true, false },   { "NOTE", false, true },
+};
+
+static void print_works(const struct screen *screen, const json_t *works)
+{
+	__attribute__((cleanup(table_done))) struct table table;
+	const json_t *work;
+	size_t i;
+
+	table_begin(&table, work_columns, LW_COUNT(work_columns));
+	json_array_foreach(works, i, work)
+	{
+		const json_t *runs = json_object_get(work, "runs");
+
+		text_cell(&table, text_of(work, "name"));
+		text_cell(&table, text_of(work, "stage"));
+		ago_cell(&table, screen, work, "since");
+		processes_cell(&table, json_object_get(work, "processes"));
+		count_cell(&table, count_of(work, "queue"));
+		count_cell(&table, count_of(work, "misses"));
+		count_cell(&table, count_of(runs, "failed"));
+		count_cell(&table, count_of(work, "hits"));
+		note_cell(&table, work);
+	}
+	table_print(&table, screen);
+}
+
+void print_status(const struct screen *screen, const json_t *app, const json_t *works)
+{
+	LW_AUTO_BUF line = { 0 };
+	char uptime[32];
+
+	if (app != NULL) {
+		print_duration(number_of(app, "uptime"), uptime);
+		add_clean(&line, text_of(app, "path"));
+		lw_buf_printf(&line, ": ");
+		add_clean(&line, text_of(app, "stage"));
+		lw_buf_printf(&line, ", up %s, %" PRId64 " passes, pid %" PRId64 "\n", uptime,
+			      count_of(app, "passes"), count_of(app, "pid"));
+		(void)fwrite(line.data, 1, line.size, screen->out);
+	}
+	if (json_array_size(works) > 0)
+		print_works(screen, works);
+}
+
+/* ---- one work, one run --------------------------------------------------------------------------- */
+
+static void print_line(const struct screen *screen, const char *name, const char *text)
+{
+	LW_AUTO_BUF line = { 0 };
+
+	if (text == NULL)
+		return;
+	add_clean(&line, text);
+	(void)fprintf(screen->out, "%-10s %s\n", name, lw_buf_text(&line));
+}
+
+static void print_json_line(const struct screen *screen, const char *name, const json_t *value)
+{
+	char *text;
+
+	if (value == NULL || json_is_null(value))
+		return;
+	text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+	print_line(screen, name, text);
+	free(text);
+}
+
+static void print_ago_line(const struct screen *screen, const char *name, const json_t *object,
+			   const char *key)
+{
+	char text[32];
+
+	if (!has(object, key))
+		return;
+	print_duration(screen->now - number_of(object, key), text);
+	(void)fprintf(screen->out, "%-10s %s ago\n", name, text);
+}
+
+void print_work(const struct screen *screen, const json_t *work)
+{
+	json_t *works = json_array();
+	const json_t *process;
+	size_t i;
+
+	(void)json_array_append(works, (json_t *)(uintptr_t)work);
+	print_works(screen, works);
+	json_decref(works);
+	json_array_foreach(json_object_get(work, "processes"), i, process)
+	{
+		LW_AUTO_BUF line = { 0 };
+
+		if (has(process, "pid"))
+			lw_buf_printf(&line, "pid %" PRId64 ", ", count_of(process, "pid"));
+		add_clean(&line, text_of(process, "state"));
+		lw_buf_printf(&line, ", started %" PRId64 " times", count_of(process, "starts"));
+		if (has(process, "last_death")) {
+			lw_buf_printf(&line, ", last death: ");
+			add_clean(&line, text_of(process, "last_death"));
+		}
+		lw_buf_printf(&line, "; ");
+		if (!add_trouble(&line, process))
+			line.size -= 2;
+		print_line(screen, "process", lw_buf_text(&line));
+	}
+	if (json_object_size(json_object_get(work, "state")) > 0)
+		print_json_line(screen, "state", json_object_get(work, "state"));
+	print_line(screen, "url", text_of(work, "url"));
+}
+
+void print_run(const struct screen *screen, const json_t *run)
+{
+	if (has(run, "id"))
+		(void)fprintf(screen->out, "%-10s %" PRId64 "\n", "run", count_of(run, "id"));
+	print_line(screen, "work", text_of(run, "work"));
+	print_line(screen, "stage", text_of(run, "stage"));
+	print_line(screen, "reason", text_of(run, "reason"));
+	print_line(screen, "why", text_of(run, "why"));
+	print_json_line(screen, "args", json_object_get(run, "args"));
+	print_json_line(screen, "kwargs", json_object_get(run, "kwargs"));
+	print_json_line(screen, "result", json_object_get(run, "result"));
+	print_line(screen, "error", text_of(run, "error"));
+	if (count_of(run, "attempt") > 1)
+		print_json_line(screen, "attempt", json_object_get(run, "attempt"));
+	print_ago_line(screen, "created", run, "created");
+	print_ago_line(screen, "ended", run, "ended");
+	print_line(screen, "key", text_of(run, "key"));
+}
+
+static const struct column run_columns[] = {
+	{ "RUN", true, false },  { "STAGE", false, false },  { "CREATED", false, false },
+	{ "TOOK", true, false }, { "ATTEMPT", true, false }, { "CALL", false, true },
+	{ "NOTE", false, true },
+};
+
+static void call_cell(struct table *table, const json_t *run)
+{
+	const json_t *args = json_object_get(run, "args");
+	const json_t *kwargs = json_object_get(run, "kwargs");
+	char *text = json_array_size(args) > 0 ? json_dumps(args, JSON_COMPACT) : NULL;
+	char *named = json_object_size(kwargs) > 0 ? json_dumps(kwargs, JSON_COMPACT) : NULL;
+
+	add_clean(&table->text, text);
+	lw_buf_printf(&table->text, "%s", text != NULL && named != NULL ? " " : "");
+	add_clean(&table->text, named);
+	end_cell(table);
+	free(text);
+	free(named);
+}
+
+void print_runs(const struct screen *screen, const json_t *runs)
+{
+	__attribute__((cleanup(table_done))) struct table table;
+	const json_t *run;
+	size_t i;
+
+	table_begin(&table, run_columns, LW_COUNT(run_columns));
+	json_array_foreach(runs, i, run)
+	{
+		char took[32] = "";
+
+		count_cell(&table, count_of(run, "id"));
+		text_cell(&table, text_of(run, "stage"));
+		ago_cell(&table, screen, run, "created");
+		if (has(run, "started"))
+			print_duration((has(run, "ended") ? number_of(run, "ended") : screen->now) -
+					       number_of(run, "started"),
+				       took);
+		text_cell(&table, took);
+		count_cell(&table, count_of(run, "attempt"));
+		call_cell(&table, run);
+		text_cell(&table,
+			  has(run, "error") ? text_of(run, "error") : text_of(run, "reason"));
+	}
+	table_print(&table, screen);
+}
