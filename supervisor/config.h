@@ -1,9 +1,9 @@
 /* config.h - app.conf as settled: one struct for the app, one for each work.
  *
- * The option table below is the only place that knows a key's name, type, default, range and
- * sentence; parsing, errors with the nearest known key, --print-config and the man page
- * come from it. Owned by the app; a work_config passes to its work. Durations are
- * microseconds, -1 is "none".
+ * The option tables below are the only place that knows a key's name, kind, default, range and
+ * sentence; parsing (config_lua.c), errors with the nearest known key, comparison,
+ * --print-config and the man page come from them. Owned by the app; a work_config passes to
+ * its work. Durations are microseconds, -1 is "none".
  */
 #ifndef LW_SUPERVISOR_CONFIG_H
 #define LW_SUPERVISOR_CONFIG_H
@@ -91,5 +91,162 @@ json_t *work_config_to_json(const struct work_config *config);
 
 /* "2h", "1.5s", "300ms", "7d" or a number of seconds. -EINVAL. */
 LW_MUST_USE int config_parse_duration(const char *text, int64_t *ret_us);
+
+/* What a kind of option takes; its functions stand in config.c and config_lua.c. */
+enum option_kind {
+	OPTION_TRUTH,
+	OPTION_WHOLE,
+	OPTION_REAL,
+	OPTION_DURATION,
+	OPTION_SIZE,
+	OPTION_TEXT,
+	OPTION_MEMORY,
+	OPTION_OVERLAP,
+	OPTION_RESTART,
+	OPTION_SIGNAL,
+	OPTION_PORT,
+	OPTION_VIEW,
+	OPTION_FOLDER,
+	OPTION_COMMAND,
+	OPTION_PROGRAM,
+	OPTION_ARGS,
+	OPTION_NAMES,
+	OPTION_ENV,
+	OPTION_LATER, /* known, refused: its function comes in a later version */
+	OPTION_KINDS_N
+};
+
+#define CONFIG_SECOND INT64_C(1000000)
+#define CONFIG_YEAR   (366 * 24 * 3600 * CONFIG_SECOND)
+
+/* A default is written as in app.conf; "" is "none given". `reloads`: a changed value can be
+ * taken over by a running app. Ranges are whole numbers, thousandths (REAL), microseconds
+ * (DURATION) or bytes (SIZE). O(key, KIND, member, default, least, most, reloads, sentence);
+ * L(key, sentence) is refused. */
+/* clang-format off */
+#define WORK_OPTIONS(O, L)                                                                         \
+	O(command, COMMAND, command, "", 0, 0, true,                                               \
+	  "program and arguments of any program, started once for each run")                       \
+	O(program, PROGRAM, program, "", 0, 0, true,                                               \
+	  "program that speaks the worker protocol and stays up between runs")                     \
+	O(args, ARGS, args, "", 0, 0, true,                                                        \
+	  "the call when there is no flow: a list of positional arguments, named ones by key")     \
+	O(parallel, TRUTH, parallel, "false", 0, 0, true,                                          \
+	  "false: the pass ends at the call until its run is over")                                \
+	O(cache_calls, TRUTH, cache_calls, "true", 0, 0, true,                                     \
+	  "false: a call runs again once the last one is over")                                    \
+	O(cache_memory, MEMORY, cache_memory, "ever", 0, 0, true,                                  \
+	  "last: only the latest call is remembered")                                              \
+	O(cache_ttl, DURATION, cache_ttl, "none", 1, 100 * CONFIG_YEAR, true,                      \
+	  "a success older than this is run again")                                                \
+	O(cache_version, TEXT, cache_version, "", 0, LW_NAME_MAX_TEXT, true,                       \
+	  "part of what a call is: a new version runs again, an old one hits again")               \
+	L(cache_files, "files that are part of what a call is")                                    \
+	O(cache_ignore, NAMES, cache_ignore, "", 0, 0, true,                                       \
+	  "names of named arguments that do not count when calls are compared")                    \
+	O(overlap, OVERLAP, overlap, "queue", 0, 0, true,                                          \
+	  "a different call while one runs: queue, or latest (only the newest waits)")             \
+	O(raise_exception, TRUTH, raise_exception, "true", 0, 0, true,                             \
+	  "a failed run raises an error in the flow")                                              \
+	O(processes, WHOLE, processes, "1", 1, 10000, true,                                        \
+	  "size of the pool")                                                                      \
+	O(queue_limit, WHOLE, queue_limit, "10000", 1, 10000000, true,                             \
+	  "more waiting calls than this are refused with an error")                                \
+	O(retries, WHOLE, retries, "0", 0, 1000000, true,                                          \
+	  "further attempts before a run counts as failed")                                        \
+	O(retry_delay, DURATION, retry_delay, "1s", 0, CONFIG_YEAR, true,                          \
+	  "pause before the first retry")                                                          \
+	O(retry_backoff, REAL, retry_backoff, "2", 1000, 1000000, true,                            \
+	  "each further pause is so many times longer")                                            \
+	O(retry_jitter, REAL, retry_jitter, "0.1", 0, 1000, true,                                  \
+	  "share of the pause that is random")                                                     \
+	O(restart, RESTART, restart, "on-failure", 0, 0, true,                                     \
+	  "when a process (without a flow: the call) that ended is started again")                 \
+	O(timeout, DURATION, timeout, "none", 1000, 100 * CONFIG_YEAR, true,                       \
+	  "longest time for one attempt of a run")                                                 \
+	O(start_timeout, DURATION, start_timeout, "30s", 1000, CONFIG_YEAR, true,                  \
+	  "longest time for a process to get ready")                                               \
+	O(stop_signal, SIGNAL, stop_signal, "TERM", 1, 64, true,                                   \
+	  "signal that asks a process to end")                                                     \
+	O(stop_timeout, DURATION, stop_timeout, "10s", 0, CONFIG_YEAR, true,                       \
+	  "after this the whole process tree gets KILL")                                           \
+	L(lost, "what becomes of a run whose outcome nobody knows")                                \
+	O(start_with_flow, TRUTH, start_with_flow, "", 0, 0, true,                                 \
+	  "start the process with the app, not at the first call (default: a program yes, a command no)") \
+	O(host, TEXT, host, "127.0.0.1", 1, LW_NAME_MAX_TEXT, true,                                \
+	  "address the work listens on; the process sees HOST")                                    \
+	O(port, PORT, port, "none", 1, 65535, true,                                                \
+	  "port the work listens on, \"auto\" finds a free one; the process sees PORT")            \
+	O(env, ENV, env, "", 0, 0, true,                                                           \
+	  "environment variables added for the process")                                           \
+	O(cwd, FOLDER, cwd, "", 0, 0, true,                                                        \
+	  "folder the process starts in (default: that of app.conf)")                              \
+	L(user, "user the process runs as")                                                        \
+	L(group, "group the process runs as")                                                      \
+	L(umask, "file mode mask of the process")                                                  \
+	L(nice, "scheduling priority of the process")                                              \
+	L(limits, "resource limits of the process")                                                \
+	L(log_max_size, "size at which a log file is rotated")                                     \
+	L(log_keep, "number of rotated log files")
+
+#define APP_OPTIONS(O, L)                                                                          \
+	O(view, VIEW, view, "127.0.0.1:7501", 0, 0, false,                                         \
+	  "address of the page; false: no page")                                                   \
+	O(interval, DURATION, interval, "1s", 0, CONFIG_YEAR, true,                                \
+	  "longest pause between passes; 0: a pass only when something changed")                   \
+	O(flow_timeout, DURATION, flow_timeout, "5s", 10000, 3600 * CONFIG_SECOND, true,           \
+	  "a pass that takes longer is interrupted and the app fails")                             \
+	O(flow_memory, SIZE, flow_memory, "64MiB", 1 << 20, INT64_C(1) << 40, false,               \
+	  "most memory that the flow may use")                                                     \
+	O(timezone, TEXT, timezone, "", 1, LW_NAME_MAX_TEXT, false,                                \
+	  "time zone of schedules and dates (default: local time)")                                \
+	L(durability, "how much a stored run survives")                                            \
+	L(runs_keep, "number of runs that are kept")                                               \
+	L(cache_max, "number of calls that are remembered")                                        \
+	L(form_cache, "memory for calls that are compared often")
+/* clang-format on */
+
+#define LW_NAME_MAX_TEXT 255 /* bytes of names, addresses, versions */
+
+struct config_option {
+	const char *key;
+	enum option_kind kind;
+	size_t offset; /* of the member */
+	const char *preset;
+	int64_t least, most;
+	bool reloads;
+	const char *sentence;
+};
+
+/* The tables as data; a row whose key is NULL ends each. */
+extern const struct config_option work_options[];
+extern const struct config_option app_options[];
+
+/* Everything at its default: program lookup, folders and start_with_flow are settled later. */
+struct work_config *work_config_new(const char *name);
+struct config *config_new(void);
+
+/* "a duration (\"2h\" or seconds) from 1 ms to 366 days": what an option takes, for errors and
+ * the manual. */
+void option_wanted(const struct config_option *option, struct lw_buf *out);
+/* Names an OPTION_MEMORY, _OVERLAP or _RESTART takes, ending in NULL; NULL for other kinds. */
+const char *const *option_choices(enum option_kind kind);
+const struct config_option *option_find(const struct config_option *options,
+					const char *key); /* or NULL */
+
+/* " (did you mean 'parallel'?)" into `hint` when a candidate is near, else "". The candidates
+ * are called for one by one: next(context, i) returns NULL behind the last. */
+#define HINT_MAX 300
+const char *nearest_hint(const char *name, const char *(*next)(const void *context, size_t i),
+			 const void *context, char hint[HINT_MAX]);
+const char *option_hint(const struct config_option *options, const char *key, char hint[HINT_MAX]);
+
+/* Signal number of "TERM", "SIGTERM" or "15"; -EINVAL. */
+LW_MUST_USE int config_parse_signal(const char *text);
+/* "64MiB", "1GiB", "10kB" or a number of bytes. -EINVAL. */
+LW_MUST_USE int config_parse_size(const char *text, int64_t *ret_bytes);
+
+void words_add(struct words *words, const char *word);
+void words_done(struct words *words);
 
 #endif

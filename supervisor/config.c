@@ -1,0 +1,694 @@
+/* config.c - the option tables as data, and what each kind of option can do.
+ *
+ * Called by config_lua.c (reading app.conf), by app.c (comparing settings) and by the
+ * supervisor (--print-config). A kind's row says how a default becomes a value, when two
+ * values are the same, how one is printed, and how it is freed.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config.h"
+
+#define FIELD_OF_APP(member)  offsetof(struct app_config, member)
+#define FIELD_OF_WORK(member) offsetof(struct work_config, member)
+#define WORK_ROW(key, KIND, member, preset, least, most, reloads, sentence)                        \
+	{ #key, OPTION_##KIND, FIELD_OF_WORK(member), preset, least, most, reloads, sentence },
+#define APP_ROW(key, KIND, member, preset, least, most, reloads, sentence)                         \
+	{ #key, OPTION_##KIND, FIELD_OF_APP(member), preset, least, most, reloads, sentence },
+#define LATER_ROW(key, sentence) { #key, OPTION_LATER, 0, "", 0, 0, false, sentence },
+#define LAST_ROW                                                                                   \
+	{                                                                                          \
+		NULL, OPTION_LATER, 0, "", 0, 0, false, ""                                         \
+	}
+
+const struct config_option work_options[] = { WORK_OPTIONS(WORK_ROW, LATER_ROW) LAST_ROW };
+const struct config_option app_options[] = { APP_OPTIONS(APP_ROW, LATER_ROW) LAST_ROW };
+
+/* ---- words ---------------------------------------------------------------------- */
+
+void words_add(struct words *words, const char *word)
+{
+	words->words = lw_realloc(words->words, (words->count + 2) * sizeof(char *));
+	words->words[words->count++] = lw_strdup(word);
+	words->words[words->count] = NULL;
+}
+
+void words_done(struct words *words)
+{
+	for (size_t i = 0; i < words->count; i++)
+		lw_free(words->words[i]);
+	lw_free(words->words);
+	*words = (struct words){ 0 };
+}
+
+/* ---- numbers with units ----------------------------------------------------------- */
+
+struct unit {
+	const char *name;
+	int64_t factor;
+};
+
+static const struct unit time_units[] = {
+	{ "", CONFIG_SECOND },
+	{ "us", 1 },
+	{ "ms", 1000 },
+	{ "s", CONFIG_SECOND },
+	{ "m", 60 * CONFIG_SECOND },
+	{ "min", 60 * CONFIG_SECOND },
+	{ "h", 3600 * CONFIG_SECOND },
+	{ "d", 24 * 3600 * CONFIG_SECOND },
+	{ NULL, 0 },
+};
+
+static const struct unit size_units[] = {
+	{ "", 1 },
+	{ "B", 1 },
+	{ "kB", 1000 },
+	{ "MB", 1000 * 1000 },
+	{ "GB", 1000 * 1000 * 1000 },
+	{ "KiB", 1 << 10 },
+	{ "MiB", 1 << 20 },
+	{ "GiB", 1 << 30 },
+	{ NULL, 0 },
+};
+
+/* Digits with a fraction, then a unit: nothing strtod would add to that. */
+static int parse_units(const char *text, const struct unit *units, int64_t *ret_number)
+{
+	const char *rest = text + strspn(text, "0123456789.");
+	char *end;
+	double number;
+
+	if (!isdigit((unsigned char)text[0]))
+		return -EINVAL;
+	number = strtod(text, &end);
+	if (end != rest)
+		return -EINVAL;
+	rest += strspn(rest, " ");
+	for (; units->name != NULL; units++) {
+		if (strcmp(units->name, rest) != 0)
+			continue;
+		number = number * (double)units->factor + 0.5;
+		if (number >= 9e18)
+			return -EINVAL;
+		*ret_number = (int64_t)number;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int config_parse_duration(const char *text, int64_t *ret_us)
+{
+	return parse_units(text, time_units, ret_us);
+}
+
+int config_parse_size(const char *text, int64_t *ret_bytes)
+{
+	return parse_units(text, size_units, ret_bytes);
+}
+
+int config_parse_signal(const char *text)
+{
+	char *end;
+	long number;
+
+	if (strncmp(text, "SIG", 3) == 0)
+		text += 3;
+	for (int sig = 1; sig < 65; sig++) {
+		const char *name = sigabbrev_np(sig);
+
+		if (name != NULL && strcmp(name, text) == 0)
+			return sig;
+	}
+	if (!isdigit((unsigned char)text[0]))
+		return -EINVAL;
+	number = strtol(text, &end, 10);
+	return *end == '\0' && number >= 1 && number <= 64 ? (int)number : -EINVAL;
+}
+
+/* ---- kinds ------------------------------------------------------------------------ */
+
+static const char *const memory_names[] = { "ever", "last", NULL };
+static const char *const overlap_names[] = { "queue", "latest", NULL };
+static const char *const restart_names[] = { "never", "on-failure", "always", NULL };
+
+const char *const *option_choices(enum option_kind kind)
+{
+	switch (kind) {
+	case OPTION_MEMORY:
+		return memory_names;
+	case OPTION_OVERLAP:
+		return overlap_names;
+	case OPTION_RESTART:
+		return restart_names;
+	default:
+		return NULL;
+	}
+}
+
+static bool truth_same(const void *a, const void *b)
+{
+	return *(const bool *)a == *(const bool *)b;
+}
+
+static json_t *truth_json(const void *member)
+{
+	return json_boolean(*(const bool *)member);
+}
+
+static void truth_preset(const struct config_option *option, void *member)
+{
+	*(bool *)member = strcmp(option->preset, "true") == 0;
+}
+
+static bool whole_same(const void *a, const void *b)
+{
+	return *(const int64_t *)a == *(const int64_t *)b;
+}
+
+static json_t *whole_json(const void *member)
+{
+	return json_integer(*(const int64_t *)member);
+}
+
+static void whole_preset(const struct config_option *option, void *member)
+{
+	*(int64_t *)member = strtoll(option->preset, NULL, 10);
+}
+
+static bool real_same(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(double)) == 0;
+}
+
+static json_t *real_json(const void *member)
+{
+	return json_real(*(const double *)member);
+}
+
+static void real_preset(const struct config_option *option, void *member)
+{
+	*(double *)member = strtod(option->preset, NULL);
+}
+
+static json_t *duration_json(const void *member)
+{
+	int64_t us = *(const int64_t *)member;
+
+	if (us == CONFIG_NONE)
+		return json_null();
+	if (us % CONFIG_SECOND == 0)
+		return json_integer(us / CONFIG_SECOND);
+	return json_real((double)us / (double)CONFIG_SECOND);
+}
+
+static void duration_preset(const struct config_option *option, void *member)
+{
+	if (config_parse_duration(option->preset, member) < 0)
+		*(int64_t *)member = CONFIG_NONE;
+}
+
+static void size_preset(const struct config_option *option, void *member)
+{
+	if (config_parse_size(option->preset, member) < 0)
+		lw_fatal("option '%s' has the default '%s'", option->key, option->preset);
+}
+
+static bool text_same(const void *a, const void *b)
+{
+	const char *one = *(char *const *)a, *other = *(char *const *)b;
+
+	return one == other || (one != NULL && other != NULL && strcmp(one, other) == 0);
+}
+
+static json_t *text_json(const void *member)
+{
+	const char *text = *(char *const *)member;
+	json_t *json = text != NULL ? json_string(text) : json_null();
+
+	return json != NULL ? json : json_stringn_nocheck(text, strlen(text));
+}
+
+static void text_preset(const struct config_option *option, void *member)
+{
+	*(char **)member = option->preset[0] != '\0' ? lw_strdup(option->preset) : NULL;
+}
+
+static void text_done(void *member)
+{
+	lw_free(*(char **)member);
+}
+
+static json_t *view_json(const void *member)
+{
+	return *(char *const *)member != NULL ? text_json(member) : json_false();
+}
+
+/* The three enums are read and written as what they are. */
+#define CHOICE(type)                                                                               \
+	static bool type##_same(const void *a, const void *b)                                      \
+	{                                                                                          \
+		return *(const enum type *)a == *(const enum type *)b;                             \
+	}                                                                                          \
+	static json_t *type##_json(const void *member)                                             \
+	{                                                                                          \
+		return json_string(CHOICE_NAMES_##type[*(const enum type *)member]);               \
+	}                                                                                          \
+	static void type##_preset(const struct config_option *option, void *member)                \
+	{                                                                                          \
+		const char *const *names = CHOICE_NAMES_##type;                                    \
+		for (int i = 0; names[i] != NULL; i++)                                             \
+			if (strcmp(names[i], option->preset) == 0)                                 \
+				*(enum type *)member = (enum type)i;                               \
+	}
+#define CHOICE_NAMES_cache_memory memory_names
+#define CHOICE_NAMES_overlap      overlap_names
+#define CHOICE_NAMES_restart      restart_names
+CHOICE(cache_memory)
+CHOICE(overlap)
+CHOICE(restart)
+
+static json_t *signal_json(const void *member)
+{
+	int64_t sig = *(const int64_t *)member;
+	const char *name = sigabbrev_np((int)sig);
+
+	return name != NULL ? json_string(name) : json_integer(sig);
+}
+
+static void signal_preset(const struct config_option *option, void *member)
+{
+	*(int64_t *)member = config_parse_signal(option->preset);
+}
+
+static json_t *port_json(const void *member)
+{
+	int64_t port = *(const int64_t *)member;
+
+	if (port == CONFIG_PORT_NONE)
+		return json_null();
+	return port == CONFIG_PORT_AUTO ? json_string("auto") : json_integer(port);
+}
+
+static void port_preset(const struct config_option *option LW_UNUSED, void *member)
+{
+	*(int64_t *)member = CONFIG_PORT_NONE;
+}
+
+static bool words_same(const void *a, const void *b)
+{
+	const struct words *one = a, *other = b;
+
+	if (one->count != other->count)
+		return false;
+	for (size_t i = 0; i < one->count; i++)
+		if (strcmp(one->words[i], other->words[i]) != 0)
+			return false;
+	return true;
+}
+
+static json_t *words_json(const void *member)
+{
+	const struct words *words = member;
+	json_t *list = json_array();
+
+	if (words->count == 0) {
+		json_decref(list);
+		return json_null();
+	}
+	for (size_t i = 0; i < words->count; i++)
+		json_array_append_new(
+			list, json_stringn_nocheck(words->words[i], strlen(words->words[i])));
+	return list;
+}
+
+static void words_none(const struct config_option *option LW_UNUSED, void *member)
+{
+	*(struct words *)member = (struct words){ 0 };
+}
+
+static void words_destroy(void *member)
+{
+	words_done(member);
+}
+
+static json_t *env_json(const void *member)
+{
+	const struct words *env = member;
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < env->count; i++) {
+		const char *equals = strchr(env->words[i], '=');
+		LW_AUTO(lw_free)
+		char *name = lw_strndup(env->words[i], (size_t)(equals - env->words[i]));
+
+		json_object_set_new_nocheck(object, name,
+					    json_stringn_nocheck(equals + 1, strlen(equals + 1)));
+	}
+	return object;
+}
+
+static struct words names_words(const void *member)
+{
+	const struct lw_names *names = member;
+
+	return (struct words){ names->names, names->count };
+}
+
+static bool names_same(const void *a, const void *b)
+{
+	struct words one = names_words(a), other = names_words(b);
+
+	return words_same(&one, &other);
+}
+
+static json_t *names_json(const void *member)
+{
+	struct words words = names_words(member);
+
+	return words.count > 0 ? words_json(&words) : json_array();
+}
+
+static void names_none(const struct config_option *option LW_UNUSED, void *member)
+{
+	*(struct lw_names *)member = (struct lw_names){ 0 };
+}
+
+static void names_done(void *member)
+{
+	struct words words = names_words(member);
+
+	words_done(&words);
+}
+
+static bool args_same(const void *a, const void *b)
+{
+	const struct lw_buf *one = a, *other = b;
+
+	return one->size == other->size &&
+	       (one->size == 0 || memcmp(one->data, other->data, one->size) == 0);
+}
+
+/* As the body of a run request: {"args": [...], "kwargs": {...}}. */
+static json_t *args_json(const void *member)
+{
+	const struct lw_buf *args = member;
+	struct lw_slice list = lw_buf_slice(args), map;
+
+	if (args->size == 0)
+		return json_null();
+	list.size = lw_value_size(args->data, args->data + args->size);
+	map = (struct lw_slice){ args->data + list.size, args->size - list.size };
+	return json_pack("{s:o, s:o}", "args", lw_value_to_json(list), "kwargs",
+			 lw_value_to_json(map));
+}
+
+static void args_none(const struct config_option *option LW_UNUSED, void *member)
+{
+	*(struct lw_buf *)member = (struct lw_buf){ 0 };
+}
+
+static void args_done(void *member)
+{
+	lw_buf_done(member);
+}
+
+struct kind {
+	const char *wanted; /* for errors and the manual */
+	void (*preset)(const struct config_option *option, void *member);
+	bool (*same)(const void *a, const void *b);
+	json_t *(*json)(const void *member);
+	void (*done)(void *member); /* NULL: nothing to free */
+};
+
+/* clang-format off */
+static const struct kind kinds[OPTION_KINDS_N] = {
+	[OPTION_TRUTH]    = { "true or false", truth_preset, truth_same, truth_json, NULL },
+	[OPTION_WHOLE]    = { "a whole number", whole_preset, whole_same, whole_json, NULL },
+	[OPTION_REAL]     = { "a number", real_preset, real_same, real_json, NULL },
+	[OPTION_DURATION] = { "a duration (\"2h\", \"300ms\" or seconds)", duration_preset, whole_same,
+			      duration_json, NULL },
+	[OPTION_SIZE]     = { "a size (\"64MiB\" or bytes)", size_preset, whole_same, whole_json, NULL },
+	[OPTION_TEXT]     = { "text", text_preset, text_same, text_json, text_done },
+	[OPTION_MEMORY]   = { NULL, cache_memory_preset, cache_memory_same, cache_memory_json, NULL },
+	[OPTION_OVERLAP]  = { NULL, overlap_preset, overlap_same, overlap_json, NULL },
+	[OPTION_RESTART]  = { NULL, restart_preset, restart_same, restart_json, NULL },
+	[OPTION_SIGNAL]   = { "a signal (\"TERM\" or a number)", signal_preset, whole_same, signal_json,
+			      NULL },
+	[OPTION_PORT]     = { "a port number or \"auto\"", port_preset, whole_same, port_json, NULL },
+	[OPTION_VIEW]     = { "an address (\"127.0.0.1:7501\") or false", text_preset, text_same, view_json,
+			      text_done },
+	[OPTION_FOLDER]   = { "a folder", text_preset, text_same, text_json, text_done },
+	[OPTION_COMMAND]  = { "a list of texts ({ \"./program\", \"argument\" })", words_none, words_same,
+			      words_json, words_destroy },
+	[OPTION_PROGRAM]  = { "a program (\"./train\") or a list of texts", words_none, words_same,
+			      words_json, words_destroy },
+	[OPTION_ARGS]     = { "a table of arguments ({ 1, 2 } or { value = 1 })", args_none, args_same,
+			      args_json, args_done },
+	[OPTION_NAMES]    = { "a list of names", names_none, names_same, names_json, names_done },
+	[OPTION_ENV]      = { "a table of texts ({ NAME = \"value\" })", words_none, words_same, env_json,
+			      words_destroy },
+	[OPTION_LATER]    = { NULL, NULL, NULL, NULL, NULL },
+};
+/* clang-format on */
+
+/* ---- what an option takes ------------------------------------------------------------ */
+
+static void print_duration(int64_t us, struct lw_buf *out)
+{
+	static const struct unit units[] = {
+		{ "days", 24 * 3600 * CONFIG_SECOND },
+		{ "h", 3600 * CONFIG_SECOND },
+		{ "s", CONFIG_SECOND },
+		{ "ms", 1000 },
+		{ "us", 1 },
+	};
+
+	for (size_t i = 0; i < LW_COUNT(units); i++)
+		if (us % units[i].factor == 0 && (us != 0 || units[i].factor == CONFIG_SECOND)) {
+			lw_buf_printf(out, "%lld %s", (long long)(us / units[i].factor),
+				      units[i].name);
+			return;
+		}
+}
+
+static void print_bound(enum option_kind kind, int64_t bound, struct lw_buf *out)
+{
+	if (kind == OPTION_DURATION)
+		print_duration(bound, out);
+	else if (kind == OPTION_REAL)
+		lw_buf_printf(out, "%g", (double)bound / 1000.0);
+	else if (kind == OPTION_SIZE)
+		lw_buf_printf(out, "%lld MiB", (long long)(bound >> 20));
+	else
+		lw_buf_printf(out, "%lld", (long long)bound);
+}
+
+static void print_choices(const char *const *names, struct lw_buf *out)
+{
+	for (size_t i = 0; names[i] != NULL; i++)
+		lw_buf_printf(out, "%s\"%s\"",
+			      i == 0                 ? ""
+			      : names[i + 1] == NULL ? " or "
+						     : ", ",
+			      names[i]);
+}
+
+void option_wanted(const struct config_option *option, struct lw_buf *out)
+{
+	const char *const *choices = option_choices(option->kind);
+
+	if (choices != NULL)
+		print_choices(choices, out);
+	else
+		lw_buf_printf(out, "%s", kinds[option->kind].wanted);
+	if (option->kind == OPTION_TEXT) {
+		lw_buf_printf(out, " of at most %lld bytes", (long long)option->most);
+	} else if (option->most > 0 && option->kind != OPTION_SIGNAL) {
+		lw_buf_printf(out, " from ");
+		print_bound(option->kind, option->least, out);
+		lw_buf_printf(out, " to ");
+		print_bound(option->kind, option->most, out);
+	}
+}
+
+const struct config_option *option_find(const struct config_option *options, const char *key)
+{
+	for (; options->key != NULL; options++)
+		if (strcmp(options->key, key) == 0)
+			return options;
+	return NULL;
+}
+
+/* ---- the nearest name ---------------------------------------------------------------- */
+
+#define NAME_COMPARED 40 /* bytes; longer names are never near */
+
+/* Steps (change, insert, delete, swap neighbours) from one name to the other. */
+static size_t distance(const char *a, size_t n, const char *b, size_t m)
+{
+	size_t rows[3][NAME_COMPARED + 1];
+	size_t *before = rows[0], *last = rows[1], *now = rows[2];
+
+	for (size_t j = 0; j <= m; j++)
+		last[j] = j;
+	for (size_t i = 1; i <= n; i++) {
+		size_t *free_row = before;
+
+		now[0] = i;
+		for (size_t j = 1; j <= m; j++) {
+			size_t change = last[j - 1] + (a[i - 1] != b[j - 1]);
+			size_t least = last[j] < now[j - 1] ? last[j] + 1 : now[j - 1] + 1;
+
+			if (change < least)
+				least = change;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    before[j - 2] + 1 < least)
+				least = before[j - 2] + 1;
+			now[j] = least;
+		}
+		before = last;
+		last = now;
+		now = free_row;
+	}
+	return last[m];
+}
+
+const char *nearest_hint(const char *name, const char *(*next)(const void *context, size_t i),
+			 const void *context, char hint[HINT_MAX])
+{
+	size_t length = strlen(name);
+	size_t nearest = length / 3 + 2; /* must be nearer than this */
+	const char *candidate;
+
+	hint[0] = '\0';
+	if (length > NAME_COMPARED)
+		return hint;
+	for (size_t i = 0; (candidate = next(context, i)) != NULL; i++) {
+		size_t size = strlen(candidate), steps;
+
+		if (size > NAME_COMPARED)
+			continue;
+		steps = distance(name, length, candidate, size);
+		if (steps >= nearest || steps >= size)
+			continue;
+		nearest = steps;
+		snprintf(hint, HINT_MAX, " (did you mean '%s'?)", candidate);
+	}
+	return hint;
+}
+
+static const char *next_option(const void *context, size_t i)
+{
+	const struct config_option *options = context;
+
+	return options[i].key;
+}
+
+const char *option_hint(const struct config_option *options, const char *key, char hint[HINT_MAX])
+{
+	return nearest_hint(key, next_option, options, hint);
+}
+
+/* ---- the structs ----------------------------------------------------------------------- */
+
+static void preset_all(const struct config_option *options, void *config)
+{
+	for (; options->key != NULL; options++)
+		if (options->kind != OPTION_LATER)
+			kinds[options->kind].preset(options, (char *)config + options->offset);
+}
+
+static void done_all(const struct config_option *options, void *config)
+{
+	for (; options->key != NULL; options++)
+		if (kinds[options->kind].done != NULL)
+			kinds[options->kind].done((char *)config + options->offset);
+}
+
+static void json_all(const struct config_option *options, const void *config, json_t *object)
+{
+	for (; options->key != NULL; options++)
+		if (options->kind != OPTION_LATER)
+			json_object_set_new_nocheck(
+				object, options->key,
+				kinds[options->kind].json((const char *)config + options->offset));
+}
+
+struct work_config *work_config_new(const char *name)
+{
+	struct work_config *config = LW_NEW(struct work_config);
+
+	config->name = lw_strdup(name);
+	preset_all(work_options, config);
+	return config;
+}
+
+void work_config_free(struct work_config *config)
+{
+	if (config == NULL)
+		return;
+	done_all(work_options, config);
+	lw_free(config->name);
+	lw_free(config);
+}
+
+struct config *config_new(void)
+{
+	struct config *config = LW_NEW(struct config);
+
+	preset_all(app_options, &config->app);
+	return config;
+}
+
+void config_free(struct config *config)
+{
+	if (config == NULL)
+		return;
+	for (size_t i = 0; i < config->count; i++)
+		work_config_free(config->works[i]);
+	lw_free(config->works);
+	done_all(app_options, &config->app);
+	lw_free(config->app.path);
+	lw_free(config->app.folder);
+	lw_free(config);
+}
+
+const char *work_config_differs(const struct work_config *a, const struct work_config *b)
+{
+	for (const struct config_option *option = work_options; option->key != NULL; option++)
+		if (option->kind != OPTION_LATER &&
+		    !kinds[option->kind].same((const char *)a + option->offset,
+					      (const char *)b + option->offset))
+			return option->key;
+	return NULL;
+}
+
+json_t *work_config_to_json(const struct work_config *config)
+{
+	json_t *object = json_object();
+
+	json_object_set_new_nocheck(object, "name",
+				    json_stringn_nocheck(config->name, strlen(config->name)));
+	json_object_set_new(object, "line", json_integer(config->line));
+	json_all(work_options, config, object);
+	return object;
+}
+
+json_t *config_to_json(const struct config *config)
+{
+	json_t *app = json_object(), *works = json_array();
+
+	json_object_set_new(app, "path", text_json(&config->app.path));
+	json_object_set_new(app, "folder", text_json(&config->app.folder));
+	json_object_set_new(app, "flow", json_boolean(config->has_flow));
+	json_all(app_options, &config->app, app);
+	for (size_t i = 0; i < config->count; i++)
+		if (config->works[i] != NULL)
+			json_array_append_new(works, work_config_to_json(config->works[i]));
+	return json_pack("{s:o, s:o}", "app", app, "works", works);
+}

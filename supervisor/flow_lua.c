@@ -1,0 +1,600 @@
+/* flow_lua.c - the flow engine: loads app.conf, runs one pass, ends and interrupts it.
+ *
+ * One struct flow per app; the supervisor calls flow_load(), flow_pass() and flow_free().
+ *
+ * Ending. A pass ends early by an error whose value is nil, while flow->ending says what it
+ * means. Whoever may catch an error (pcall, xpcall and its handler, coroutines: all wrapped
+ * in flow_lua_env.c) looks at `ending` and raises it again; nobody's code ever sees a value
+ * that stands for it, and `<close>` variables see nil as their error. Finalizers, which
+ * swallow errors, are refused (setmetatable).
+ *
+ * Interrupting. A timer (one-shot at flow_timeout, then every second) whose handler sets a
+ * hook on the Lua thread that runs; the hook ends the pass with the line it was on. A library
+ * call runs no hook: GRACE_TICKS later the handler writes where the flow is stuck and ends
+ * the process. Arming and disarming are one system call each; idle costs none.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "flow_lua.h"
+#include "lw_log.h"
+
+#define FILE_MAX       (16u << 20)
+#define LOAD_TIMEOUT   (5 * CONFIG_SECOND)
+#define LOAD_MEMORY    (INT64_C(64) << 20)
+#define SLOW_PASS      (CONFIG_SECOND / 10)
+#define GRACE_TICKS    5 /* seconds */
+#define SIGNAL_OF_PASS (SIGRTMIN + 2)
+
+static struct flow *volatile guarded; /* whose pass the timer watches */
+
+/* ---- userdata -------------------------------------------------------------------------- */
+
+void *flow_new(lua_State *L, enum flow_kind kind, size_t size, int user_values)
+{
+	enum flow_kind *object = lua_newuserdatauv(L, size, user_values);
+
+	memset(object, 0, size);
+	*object = kind;
+	lua_rawgeti(L, LUA_REGISTRYINDEX, flow_of(L)->metatables[kind]);
+	lua_setmetatable(L, -2);
+	return object;
+}
+
+void *flow_is(lua_State *L, int index, enum flow_kind kind)
+{
+	enum flow_kind *object = NULL;
+
+	if (lua_type(L, index) == LUA_TUSERDATA)
+		object = lua_touserdata(L, index);
+	return object != NULL && *object == kind ? object : NULL;
+}
+
+void *flow_check(lua_State *L, int index, enum flow_kind kind, const char *what)
+{
+	void *object = flow_is(L, index, kind);
+
+	if (object == NULL)
+		flow_raise(L, "%s was expected, not a %s%s", what, luaL_typename(L, index),
+			   index == 1 ? " (call it with a colon: w:run())" : "");
+	return object;
+}
+
+void flow_metatable(lua_State *L, enum flow_kind kind, const char *name, const luaL_Reg *functions)
+{
+	lua_newtable(L);
+	luaL_setfuncs(L, functions, 0);
+	lua_pushstring(L, name);
+	lua_setfield(L, -2, "__name");
+	lua_pushstring(L, name);
+	lua_setfield(L, -2, "__metatable");
+	lua_pushvalue(L, -1);
+	flow_of(L)->metatables[kind] = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* ---- ending a pass ----------------------------------------------------------------------- */
+
+LW_NORETURN static void raise_nothing(lua_State *L)
+{
+	lua_pushnil(L);
+	lua_error(L);
+	abort(); /* lua_error() does not return, which its type does not say */
+}
+
+void flow_raise(lua_State *L, const char *format, ...)
+{
+	char text[700];
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	luaL_where(L, 1);
+	lua_pushstring(L, text);
+	lua_concat(L, 2);
+	lua_error(L);
+	abort();
+}
+
+void flow_end(lua_State *L, enum flow_verdict verdict, const char *format, ...)
+{
+	struct flow *flow = flow_of(L);
+	va_list list;
+
+	if (!flow->ending && flow->result != NULL) {
+		flow->result->verdict = verdict;
+		va_start(list, format);
+		vsnprintf(flow->result->message, sizeof(flow->result->message), format, list);
+		va_end(list);
+	}
+	flow->ending = true;
+	raise_nothing(L);
+}
+
+/* An interruption takes the place of every other verdict. */
+LW_NORETURN static void end_interrupted(lua_State *L)
+{
+	struct flow *flow = flow_of(L);
+	char where[100] = "";
+	lua_Debug at;
+
+	for (int level = 0; where[0] == '\0' && lua_getstack(L, level, &at); level++)
+		if (lua_getinfo(L, "Sl", &at) && at.currentline > 0)
+			snprintf(where, sizeof(where), "%s:%d: ", at.short_src, at.currentline);
+	if (flow->interrupted != 2)
+		flow->ending = false;
+	flow->interrupted = 2;
+	flow_end(L, FLOW_FAILS, "%s%s took longer than %g s (flow_timeout)", where,
+		 flow->loading ? "app.conf" : "the pass",
+		 (double)flow->timeout / (double)CONFIG_SECOND);
+}
+
+void flow_check_ending(lua_State *L)
+{
+	struct flow *flow = flow_of(L);
+
+	if (flow->interrupted == 1)
+		end_interrupted(L);
+	if (flow->ending)
+		raise_nothing(L);
+}
+
+struct flow *flow_in_pass(lua_State *L, const char *what)
+{
+	struct flow *flow = flow_of(L);
+
+	if (flow->ending || flow->interrupted)
+		flow_check_ending(L);
+	if (flow->app == NULL)
+		flow_raise(L, "%s cannot be used while %s is read: do it in flow()", what,
+			   flow->file);
+	return flow;
+}
+
+/* ---- interrupting it ----------------------------------------------------------------------- */
+
+/* Runs in the thread that was interrupted, at its next instruction. One shot: what `<close>`
+ * variables do on the way out is not interrupted again until the next tick. */
+static void on_hook(lua_State *L, lua_Debug *at LW_UNUSED)
+{
+	lua_sethook(L, NULL, 0, 0);
+	end_interrupted(L);
+}
+
+static size_t append(char *text, size_t at, size_t room, const char *more)
+{
+	while (*more != '\0' && at + 1 < room)
+		text[at++] = *more++;
+	return at;
+}
+
+static size_t append_number(char *text, size_t at, size_t room, uint64_t number)
+{
+	char digits[21];
+	size_t i = sizeof(digits) - 1;
+
+	digits[i] = '\0';
+	do
+		digits[--i] = (char)('0' + number % 10);
+	while ((number /= 10) > 0);
+	return append(text, at, room, digits + i);
+}
+
+/* In the handler: the flow is inside a C function, so its Lua frames stand still. */
+LW_NORETURN static void die_stuck(const struct flow *flow, lua_State *L)
+{
+	char text[400];
+	size_t n = append(text, 0, sizeof(text), "lw-supervisor: ");
+	lua_Debug at;
+
+	for (int level = 0; lua_getstack(L, level, &at); level++)
+		if (lua_getinfo(L, "Sl", &at) && at.currentline > 0) {
+			n = append(text, n, sizeof(text), at.short_src);
+			n = append(text, n, sizeof(text), ":");
+			n = append_number(text, n, sizeof(text), (uint64_t)at.currentline);
+			n = append(text, n, sizeof(text), ": ");
+			break;
+		}
+	n = append(text, n, sizeof(text), "pass ");
+	n = append_number(text, n, sizeof(text), flow->passes);
+	n = append(text, n, sizeof(text),
+		   " is stuck in a library call that does not return (flow_timeout); "
+		   "the supervisor ends, its works go on\n");
+	if (write(STDERR_FILENO, text, n) < 0)
+		_exit(1);
+	_exit(1);
+}
+
+static void on_timer(int sig LW_UNUSED)
+{
+	struct flow *flow = guarded;
+	int saved = errno;
+
+	if (flow != NULL && flow->armed) {
+		lua_State *L = flow->running;
+
+		flow->ticks++;
+		if (flow->ticks > GRACE_TICKS)
+			die_stuck(flow, L);
+		if (flow->interrupted == 0)
+			flow->interrupted = 1;
+		lua_sethook(L, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+	}
+	errno = saved;
+}
+
+static int timer_open(struct flow *flow, struct lw_err *err)
+{
+	struct sigaction action = { .sa_handler = on_timer, .sa_flags = SA_RESTART };
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGNAL_OF_PASS };
+
+	/* The thread that loads is the one that runs passes; no other may touch Lua. */
+	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+	sigemptyset(&action.sa_mask);
+	if (sigaction(SIGNAL_OF_PASS, &action, NULL) < 0 ||
+	    timer_create(CLOCK_MONOTONIC, &event, &flow->timer) < 0)
+		return lw_err_sys(err, -errno, "cannot make the timer of flow_timeout");
+	flow->has_timer = true;
+	return 0;
+}
+
+static void guard_set(struct flow *flow, int64_t us, int64_t again_us)
+{
+	struct itimerspec spec = {
+		.it_value = { us / CONFIG_SECOND, (us % CONFIG_SECOND) * 1000 },
+		.it_interval = { again_us / CONFIG_SECOND, 0 },
+	};
+
+	if (flow->has_timer && timer_settime(flow->timer, 0, &spec, NULL) < 0)
+		lw_log(LW_LOG_ERROR, "flow_timeout does not work: timer_settime: %s",
+		       strerror(errno));
+}
+
+static void guard_begin(struct flow *flow, lua_State *L)
+{
+	flow->running = L;
+	flow->interrupted = 0;
+	flow->ticks = 0;
+	flow->ending = false;
+	guarded = flow;
+	flow->armed = 1;
+	guard_set(flow, flow->timeout, CONFIG_SECOND);
+}
+
+static void guard_end(struct flow *flow)
+{
+	flow->armed = 0;
+	guard_set(flow, 0, 0);
+	flow->running = flow->lua;
+}
+
+/* ---- memory ------------------------------------------------------------------------------- */
+
+static void *allocate(void *context, void *block, size_t old, size_t size)
+{
+	struct flow *flow = context;
+
+	if (block == NULL)
+		old = 0; /* Lua says there what the block is for */
+	if (size == 0) {
+		free(block);
+		flow->memory -= old;
+		return NULL;
+	}
+	if (size > old && flow->memory + (size - old) > flow->memory_most) {
+		flow->memory_refused = true;
+		return NULL;
+	}
+	block = realloc(block, size);
+	if (block != NULL)
+		flow->memory += size - old;
+	return block;
+}
+
+static int on_panic(lua_State *L)
+{
+	lw_fatal("the flow engine: %s", lua_tostring(L, -1));
+}
+
+static void on_warning(void *context LW_UNUSED, const char *text, int more LW_UNUSED)
+{
+	lw_log(LW_LOG_WARNING, "flow: %s", text);
+}
+
+/* ---- the sentence of an error ----------------------------------------------------------------- */
+
+static int text_of_error(lua_State *L)
+{
+	luaL_tolstring(L, 1, NULL);
+	return 1;
+}
+
+/* The error value is on top of `L`; it is replaced by nothing. */
+static void describe_error(struct flow *flow, lua_State *L, int status, char *text, size_t room)
+{
+	const char *found = NULL;
+
+	if (status == LUA_ERRMEM && flow->memory_refused) {
+		snprintf(text, room,
+			 "%s: not enough memory: the flow needs more than %zu MiB (flow_memory)",
+			 flow->file, flow->memory_most >> 20);
+		lua_pop(L, 1);
+		return;
+	}
+	if (lua_type(L, -1) == LUA_TSTRING) {
+		found = lua_tostring(L, -1);
+	} else {
+		lua_pushcfunction(L, text_of_error);
+		lua_insert(L, -2);
+		if (lua_pcall(L, 1, 1, 0) == LUA_OK)
+			found = lua_tostring(L, -1);
+	}
+	snprintf(text, room, "%s", found != NULL ? found : "an error without text");
+	lua_pop(L, 1);
+}
+
+/* ---- loading -------------------------------------------------------------------------------------- */
+
+int flow_read_file(const char *path, struct lw_buf *out, struct lw_err *err)
+{
+	LW_AUTO(lw_close)
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat about;
+	ssize_t n;
+
+	if (fd < 0)
+		return lw_err_sys(err, -errno, "cannot open '%s'", path);
+	if (fstat(fd, &about) < 0)
+		return lw_err_sys(err, -errno, "cannot read '%s'", path);
+	if (!S_ISREG(about.st_mode))
+		return lw_err_set(err, -EINVAL, "cannot read '%s': not a regular file", path);
+	do {
+		if (out->size > FILE_MAX)
+			return lw_err_set(err, -EFBIG, "cannot read '%s': more than %u MiB", path,
+					  FILE_MAX >> 20);
+		lw_buf_grow(out, 65536);
+		n = read(fd, out->data + out->size, 65536);
+		if (n > 0)
+			out->size += (size_t)n;
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	if (n < 0)
+		return lw_err_sys(err, -errno, "cannot read '%s'", path);
+	return 0;
+}
+
+static int settle_path(const char *path, struct flow *flow, struct config *config,
+		       struct lw_err *err)
+{
+	LW_AUTO(lw_free)
+	char *for_folder = lw_strdup(path);
+	LW_AUTO(lw_free)
+	char *for_file = lw_strdup(path);
+	char *folder = realpath(dirname(for_folder), NULL);
+
+	if (folder == NULL)
+		return lw_err_sys(err, -errno, "cannot open '%s'", path);
+	flow->folder = folder;
+	flow->file = lw_strdup(basename(for_file));
+	config->app.folder = lw_strdup(folder);
+	config->app.path =
+		lw_format("%s%s%s", folder, strcmp(folder, "/") == 0 ? "" : "/", flow->file);
+	return 0;
+}
+
+struct chunk {
+	struct lw_slice text;
+	const char *name;
+};
+
+/* Protected: opens the sandbox and runs the top level in it. */
+static int run_top_level(lua_State *L)
+{
+	struct flow *flow = flow_of(L);
+	const struct chunk *chunk = lua_touserdata(L, 1);
+	lua_State *thread;
+
+	flow_env_open(L);
+	flow_value_open(L);
+	flow_work_open(L);
+	flow_lw_open(L);
+	thread = lua_newthread(L);
+	flow->thread = thread;
+	guard_begin(flow, thread);
+	if (luaL_loadbufferx(thread, (const char *)chunk->text.data, chunk->text.size, chunk->name,
+			     "t") != LUA_OK ||
+	    lua_pcall(thread, 0, 0, 0) != LUA_OK) {
+		lua_xmove(thread, L, 1);
+		flow_check_ending(L);
+		lua_error(L);
+	}
+	flow_check_ending(L);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, flow->seed_ref);
+	lua_call(L, 0, 0);
+	lua_getglobal(L, "flow");
+	if (lua_isnil(L, -1))
+		return 0;
+	if (!lua_isfunction(L, -1))
+		luaL_error(L, "%s: flow must be a function, not a %s", flow->file,
+			   luaL_typename(L, -1));
+	flow->flow_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	return 0;
+}
+
+static int check_whole(struct flow *flow, const struct config *config, struct lw_err *err)
+{
+	if (flow->open_work != NULL)
+		return lw_err_set(err, -EINVAL,
+				  "%s:%d: work '%s' has no settings (write work \"%s\" { ... })",
+				  flow->file, flow->open_line, flow->open_work, flow->open_work);
+	if (flow->flow_ref == LUA_NOREF && config->count == 0)
+		return lw_err_set(err, -EINVAL,
+				  "%s: nothing to run: neither a function flow nor a work",
+				  flow->file);
+	return 0;
+}
+
+static int load(struct flow *flow, struct config *config, struct lw_err *err)
+{
+	LW_AUTO_BUF text = { 0 };
+	LW_AUTO(lw_free)
+	char *name = lw_format("@%s", flow->file);
+	struct flow_result ended = { .verdict = FLOW_ENDED };
+	struct chunk chunk;
+	int r = flow_read_file(config->app.path, &text, err);
+
+	if (r < 0)
+		return r;
+	chunk = (struct chunk){ lw_buf_slice(&text), name };
+	flow->loading = true;
+	flow->config = config;
+	flow->result = &ended;
+	lua_pushcfunction(flow->lua, run_top_level);
+	lua_pushlightuserdata(flow->lua, &chunk);
+	r = lua_pcall(flow->lua, 1, 0, 0);
+	guard_end(flow);
+	if (flow->ending)
+		r = lw_err_set(err, -EINVAL, "%s", ended.message);
+	else if (r != LUA_OK) {
+		char sentence[sizeof(err->text)];
+
+		describe_error(flow, flow->lua, r, sentence, sizeof(sentence));
+		r = lw_err_set(err, -EINVAL, "%s", sentence);
+	} else {
+		r = check_whole(flow, config, err);
+	}
+	lua_settop(flow->lua, 0);
+	flow->loading = false;
+	flow->ending = false;
+	flow->config = NULL;
+	flow->result = NULL;
+	flow->thread = NULL;
+	return r;
+}
+
+static struct flow *flow_alloc(void)
+{
+	struct flow *flow = LW_NEW(struct flow);
+
+	flow->memory_most = (size_t)LOAD_MEMORY;
+	flow->timeout = LOAD_TIMEOUT;
+	flow->flow_ref = LUA_NOREF;
+	flow->lua = lua_newstate(allocate, flow);
+	if (flow->lua == NULL)
+		lw_fatal("out of memory");
+	lua_atpanic(flow->lua, on_panic);
+	lua_setwarnf(flow->lua, on_warning, NULL);
+	*(struct flow **)lua_getextraspace(flow->lua) = flow;
+	return flow;
+}
+
+int flow_load(const char *path, struct config **ret_config, struct flow **ret_flow,
+	      struct lw_err *err)
+{
+	LW_AUTO(config_free)
+	struct config *config = config_new();
+	LW_AUTO(flow_free)
+	struct flow *flow = flow_alloc();
+	int r = settle_path(path, flow, config, err);
+
+	if (r >= 0)
+		r = timer_open(flow, err);
+	if (r >= 0)
+		r = load(flow, config, err);
+	if (r < 0)
+		return r;
+	config->has_flow = flow->flow_ref != LUA_NOREF;
+	flow->timeout = config->app.flow_timeout;
+	flow->memory_most = (size_t)config->app.flow_memory;
+	*ret_config = LW_TAKE(config);
+	*ret_flow = LW_TAKE(flow);
+	return 0;
+}
+
+void flow_free(struct flow *flow)
+{
+	if (flow == NULL)
+		return;
+	if (guarded == flow)
+		guarded = NULL;
+	if (flow->has_timer)
+		timer_delete(flow->timer);
+	lua_close(flow->lua);
+	lw_buf_done(&flow->call);
+	lw_free(flow->folder);
+	lw_free(flow->file);
+	lw_free(flow->open_work);
+	lw_free(flow);
+}
+
+void flow_print_to(struct flow *flow, flow_print_fn *print, void *context)
+{
+	flow->print = print;
+	flow->print_context = context;
+}
+
+/* ---- a pass ---------------------------------------------------------------------------------------- */
+
+/* Protected. The pass has its own Lua thread, which is dropped with everything on it. */
+static int run_pass(lua_State *L)
+{
+	struct flow *flow = flow_of(L);
+	lua_State *thread = lua_newthread(L);
+	int status;
+
+	flow->thread = thread;
+	flow->running = thread;
+	lua_rawgeti(thread, LUA_REGISTRYINDEX, flow->flow_ref);
+	status = lua_pcall(thread, 0, 0, 0); /* closes `<close>` variables */
+	if (status == LUA_OK && flow->interrupted == 0)
+		return 0;
+	if (flow->ending || flow->interrupted) /* a deadline that fell into the last instruction */
+		flow_check_ending(L);
+	describe_error(flow, thread, status, flow->result->message, sizeof(flow->result->message));
+	flow->result->verdict = FLOW_FAILS;
+	return 0;
+}
+
+static int64_t microseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * CONFIG_SECOND + now.tv_nsec / 1000;
+}
+
+void flow_pass(struct flow *flow, struct app *app, struct flow_result *ret_result)
+{
+	int64_t began = microseconds(), took;
+	int status;
+
+	*ret_result = (struct flow_result){ .verdict = FLOW_ENDED };
+	if (flow->flow_ref == LUA_NOREF)
+		return;
+	flow->app = app;
+	flow->result = ret_result;
+	flow->passes++;
+	guard_begin(flow, flow->lua);
+	lua_pushcfunction(flow->lua, run_pass);
+	status = lua_pcall(flow->lua, 0, 0, 0);
+	guard_end(flow);
+	if (status != LUA_OK && !flow->ending) {
+		ret_result->verdict = FLOW_FAILS;
+		describe_error(flow, flow->lua, status, ret_result->message,
+			       sizeof(ret_result->message));
+	}
+	lua_settop(flow->lua, 0);
+	flow->ending = false;
+	flow->app = NULL;
+	flow->result = NULL;
+	flow->thread = NULL;
+	took = microseconds() - began;
+	if (took > SLOW_PASS)
+		lw_log(LW_LOG_WARNING, "pass=%llu took=%lldms: a pass should take less than 100 ms",
+		       (unsigned long long)flow->passes, (long long)(took / 1000));
+}
