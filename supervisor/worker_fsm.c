@@ -99,3 +99,21 @@ int worker_step(struct worker *worker, enum worker_event event)
 	}
 	return move->act(worker);
 }
+
+static const struct row {
+	enum worker_state in;
+	enum worker_event on;
+	const char *does;
+} rows[] = {
+#define ROW(in, on, to, act) { WORKER_##in, WORKER_ON_##on, #act },
+	WORKER_MOVES(ROW)
+#undef ROW
+};
+
+void worker_moves_print(struct lw_buf *out)
+{
+	for (size_t i = 0; i < LW_COUNT(rows); i++)
+		lw_buf_printf(out, "%-20s %-8s %-20s %s\n", worker_state_text(rows[i].in),
+			      worker_event_name(rows[i].on),
+			      worker_state_text(table[rows[i].in][rows[i].on].to), rows[i].does);
+}

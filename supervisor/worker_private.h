@@ -86,6 +86,8 @@ struct worker {
 
 int worker_step(struct worker *worker, enum worker_event event);
 const char *worker_event_name(enum worker_event event);
+/* The table as text, a row a line: what ARCHITECTURE.md shows. */
+void worker_moves_print(struct lw_buf *out);
 
 /* Actions of the table in worker_fsm.c. */
 #define WORKER_ACTION(name) int act_##name(struct worker *worker)
