@@ -6,6 +6,8 @@
  * orphan becomes our child and is found even when it left session and group. What cleared
  * its environment and left everything cannot be found.
  *
+ * The caller itself is never found. It may be the leader: then all below it are.
+ *
  * All functions are synchronous reads of /proc; nothing waits.
  */
 #ifndef LW_TREE_H
@@ -35,8 +37,8 @@ void lw_pids_done(struct lw_pids *pids);
  * Appends to `found`; returns how many were added. */
 size_t lw_tree_find(const struct lw_tree *tree, struct lw_pids *found);
 
-/* Cheap first question: the live or dead children of this process, from
- * /proc/self/task/<tid>/children. Returns how many, -ENOSYS where the kernel has no such
+/* Cheap first question: the live or dead children of this thread (those of a sub-reaper come
+ * to its first thread), from /proc/self/task/<tid>/children. Returns how many, -ENOSYS where the kernel has no such
  * file. With no child but the known ones, no orphan of a tree is left. */
 int lw_tree_children(struct lw_pids *found);
 

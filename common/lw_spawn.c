@@ -1,0 +1,316 @@
+/* lw_spawn.c - vfork, put descriptors in their places, exec; and the search in PATH.
+ *
+ * Used by the supervisor for its workers and by lw-worker for its commands. The child runs on
+ * its parent's memory and stack until exec, so what it needs is prepared in a struct plan, and
+ * what went wrong in it comes back the same way.
+ */
+#include "lw_spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define EXIT_NOT_STARTED 127
+
+/* clang-format off */
+/*       step         what failed, with its subject */
+#define STEPS(S)                                                                       \
+	S(NONE,       "cannot start '%s'",                                file)        \
+	S(SIGNALS,    "cannot restore the signals of '%s'",               file)        \
+	S(SESSION,    "cannot make a session for '%s'",                   file)        \
+	S(GROUP,      "cannot make a process group for '%s'",             file)        \
+	S(NULL,       "cannot open '/dev/null' for '%s'",                 file)        \
+	S(FDS,        "cannot put the descriptors of '%s' in place",      file)        \
+	S(CWD,        "cannot enter folder '%s'",                         cwd)         \
+	S(PARENT,     "cannot tie '%s' to its parent",                    file)        \
+	S(EXEC,       "cannot exec '%s'",                                 file)
+/* clang-format on */
+
+#define STEP_ENUM(NAME, text, subject) STEP_##NAME,
+enum step { STEPS(STEP_ENUM) };
+#undef STEP_ENUM
+
+struct plan {
+	const struct lw_spawn *spawn;
+	pid_t parent;
+	int sources[LW_SPAWN_FDS];
+	struct sigaction normal;
+	sigset_t none;
+	volatile enum step step; /* the one under way in the child */
+	volatile int error;      /* 0: the program runs */
+};
+
+/* ---- in the child: async-signal-safe calls alone ------------------------------------ */
+
+static int restore_signals(struct plan *plan)
+{
+	for (int number = 1; number < NSIG; number++) {
+		if (number == SIGKILL || number == SIGSTOP)
+			continue;
+		/* EINVAL: the C library keeps two for itself; exec resets their handlers. */
+		if (sigaction(number, &plan->normal, NULL) < 0 && errno != EINVAL)
+			return -1;
+	}
+	return sigprocmask(SIG_SETMASK, &plan->none, NULL);
+}
+
+static int leave_group(struct plan *plan)
+{
+	if (plan->spawn->session) {
+		plan->step = STEP_SESSION;
+		return setsid() < 0 ? -1 : 0;
+	}
+	plan->step = STEP_GROUP;
+	return plan->spawn->group ? setpgid(0, 0) : 0;
+}
+
+/* Whatever lies where another one belongs moves out of the way first. */
+static int lift_fds(struct plan *plan)
+{
+	const struct lw_spawn *spawn = plan->spawn;
+	int above = (int)spawn->fd_count;
+
+	for (int i = 0; i < above; i++) {
+		int source = spawn->fds[i];
+
+		if (source < 0 && i < STDERR_FILENO + 1) {
+			plan->step = STEP_NULL;
+			source = open("/dev/null", O_RDWR | O_CLOEXEC);
+			if (source < 0)
+				return -1;
+		}
+		plan->step = STEP_FDS;
+		if (source >= 0 && source < above && source != i) {
+			source = fcntl(source, F_DUPFD_CLOEXEC, above);
+			if (source < 0)
+				return -1;
+		}
+		plan->sources[i] = source;
+	}
+	return 0;
+}
+
+static int place_fd(int source, int place)
+{
+	if (source < 0)
+		return close(place) < 0 && errno != EBADF ? -1 : 0;
+	if (source == place)
+		return fcntl(place, F_SETFD, 0);
+	return dup2(source, place) < 0 ? -1 : 0;
+}
+
+static int place_fds(struct plan *plan)
+{
+	unsigned above = (unsigned)plan->spawn->fd_count;
+
+	if (lift_fds(plan) < 0)
+		return -1;
+	for (int i = 0; i < (int)above; i++)
+		if (place_fd(plan->sources[i], i) < 0)
+			return -1;
+	/* An old kernel, or a filter that does not know the call: all of ours close on exec. */
+	if (syscall(SYS_close_range, above, ~0U, 0) < 0 && errno != ENOSYS && errno != EPERM)
+		return -1;
+	return 0;
+}
+
+static int enter_folder(struct plan *plan)
+{
+	plan->step = STEP_CWD;
+	return plan->spawn->cwd == NULL ? 0 : chdir(plan->spawn->cwd);
+}
+
+static int tie_to_parent(struct plan *plan)
+{
+	plan->step = STEP_PARENT;
+	if (!plan->spawn->die_with_parent)
+		return 0;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -1;
+	errno = ESRCH;
+	return getppid() == plan->parent ? 0 : -1; /* it ended before we asked */
+}
+
+static void become(struct plan *plan)
+{
+	plan->step = STEP_SIGNALS;
+	if (restore_signals(plan) < 0 || leave_group(plan) < 0 || place_fds(plan) < 0 ||
+	    enter_folder(plan) < 0 || tie_to_parent(plan) < 0)
+		return;
+	plan->step = STEP_EXEC;
+	execve(plan->spawn->file, plan->spawn->argv, plan->spawn->envp);
+}
+
+LW_NORETURN __attribute__((noinline)) static void child(struct plan *plan)
+{
+	become(plan);
+	plan->error = errno;
+	_exit(EXIT_NOT_STARTED);
+}
+
+/* ---- in the parent --------------------------------------------------------------------- */
+
+/* No locals and no caller's locals are touched between the two returns of vfork(). */
+__attribute__((noinline)) static pid_t start(struct plan *plan)
+{
+	pid_t pid = vfork();
+
+	if (pid == 0)
+		child(plan);
+	return pid;
+}
+
+static int report(const struct plan *plan, enum step step, int code, struct lw_err *err)
+{
+	switch (step) {
+#define STEP_CASE(NAME, text, subject)                                                             \
+	case STEP_##NAME:                                                                          \
+		return lw_err_sys(err, code, text, plan->spawn->subject);
+		STEPS(STEP_CASE)
+#undef STEP_CASE
+	}
+	return code;
+}
+
+static void reap(pid_t pid)
+{
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		continue;
+}
+
+static int start_blocked(struct plan *plan, pid_t *ret_pid)
+{
+	sigset_t all, before;
+
+	sigfillset(&all);
+	if (sigprocmask(SIG_SETMASK, &all, &before) < 0)
+		return -errno;
+	*ret_pid = start(plan);
+	if (*ret_pid < 0)
+		plan->error = errno;
+	if (sigprocmask(SIG_SETMASK, &before, NULL) < 0)
+		lw_fatal("cannot restore the signal mask");
+	return *ret_pid < 0 ? -plan->error : 0;
+}
+
+int lw_spawn(const struct lw_spawn *spawn, pid_t *ret_pid, int *ret_pidfd, struct lw_err *err)
+{
+	struct plan plan = { .spawn = spawn, .parent = getpid(), .step = STEP_NONE };
+	pid_t pid = -1;
+	int r, pidfd;
+
+	if (spawn->fd_count <= STDERR_FILENO || spawn->fd_count > LW_SPAWN_FDS)
+		return lw_err_set(err, -EINVAL, "cannot give '%s' %zu descriptors", spawn->file,
+				  spawn->fd_count);
+	plan.normal.sa_handler = SIG_DFL;
+	sigemptyset(&plan.none);
+	r = start_blocked(&plan, &pid);
+	if (r < 0)
+		return report(&plan, STEP_NONE, r, err);
+	if (plan.error != 0) {
+		reap(pid);
+		return report(&plan, plan.step, -plan.error, err);
+	}
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0) {
+		r = -errno;
+		kill(pid, SIGKILL);
+		reap(pid);
+		return lw_err_sys(err, r, "cannot watch '%s'", spawn->file);
+	}
+	*ret_pid = pid;
+	*ret_pidfd = pidfd;
+	return 0;
+}
+
+/* ---- the search ------------------------------------------------------------------------ */
+
+/* Where relative paths begin once the child is in `cwd`; NULL: they need no help. */
+static char *base_of(const char *cwd)
+{
+	char here[PATH_MAX];
+
+	if (cwd == NULL || *cwd == '/')
+		return lw_strdup(cwd);
+	if (getcwd(here, sizeof(here)) == NULL)
+		return lw_strdup(cwd);
+	return lw_format("%s/%s", here, cwd);
+}
+
+static char *join(const char *base, const char *folder, size_t size, const char *name)
+{
+	LW_AUTO(lw_free)
+	char *path = size == 0 ? lw_strdup(name) : lw_format("%.*s/%s", (int)size, folder, name);
+
+	if (*path == '/' || base == NULL)
+		return LW_TAKE(path);
+	return lw_format("%s/%s", base, path + (strncmp(path, "./", 2) == 0 ? 2 : 0));
+}
+
+/* 0, -ENOENT or -EACCES. */
+static int can_execute(const char *path)
+{
+	struct stat stat_of;
+
+	if (stat(path, &stat_of) < 0)
+		return errno == EACCES ? -EACCES : -ENOENT;
+	if (!S_ISREG(stat_of.st_mode) || faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
+		return -EACCES;
+	return 0;
+}
+
+/* Goes on over a file that cannot be executed, as execvp does. */
+static int find_in_path(const char *name, const char *base, char **ret_path)
+{
+	const char *folder = getenv("PATH");
+	int found = -ENOENT;
+
+	for (folder = folder == NULL ? "/usr/local/bin:/usr/bin:/bin" : folder;; folder++) {
+		size_t size = strcspn(folder, ":");
+		LW_AUTO(lw_free)
+		char *path = size == 0 ? join(base, ".", 1, name) : join(base, folder, size, name);
+		int r = can_execute(path);
+
+		if (r == 0) {
+			*ret_path = LW_TAKE(path);
+			return 0;
+		}
+		if (r == -EACCES)
+			found = -EACCES;
+		folder += size;
+		if (*folder == '\0')
+			return found;
+	}
+}
+
+int lw_spawn_find(const char *name, const char *cwd, char **ret_path, struct lw_err *err)
+{
+	LW_AUTO(lw_free)
+	char *base = base_of(cwd);
+	LW_AUTO(lw_free)
+	char *path = NULL;
+	bool in_path = strchr(name, '/') == NULL;
+	int r;
+
+	if (*name == '\0') {
+		r = -ENOENT;
+	} else if (in_path) {
+		r = find_in_path(name, base, &path);
+	} else {
+		path = join(base, NULL, 0, name);
+		r = can_execute(path);
+	}
+	if (r == -EACCES)
+		return lw_err_set(err, r, "'%s' is not executable", name);
+	if (r < 0)
+		return lw_err_set(err, r, "no program '%s'%s", name, in_path ? " in PATH" : "");
+	*ret_path = LW_TAKE(path);
+	return 0;
+}

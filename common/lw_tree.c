@@ -1,0 +1,384 @@
+/* lw_tree.c - who belongs to a process tree, read from /proc.
+ *
+ * Used by the supervisor when a worker is gone and by lw-worker when a command has exited.
+ * Processes come and go while /proc is read: one that cannot be read any more is gone. The
+ * callers ask again until nothing is found, so a scan need not be one moment's picture.
+ */
+#include "lw_tree.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MARK_NAME "LW_WORKER="
+#define STAT_ROOM 2048
+#define CHUNK     16384
+#define DIRENTS   32768
+
+/* Fields of /proc/PID/stat after the name, counted from the state. */
+enum field { FIELD_PARENT = 1, FIELD_SESSION = 3, FIELD_THREADS = 17, FIELD_START = 19 };
+
+struct process {
+	pid_t pid, parent, session;
+	uint64_t start;
+	bool lives;
+	bool in; /* of the tree */
+};
+
+struct scan {
+	int proc; /* descriptor of /proc */
+	struct process *processes;
+	size_t count, room;
+};
+
+void lw_pids_done(struct lw_pids *pids)
+{
+	lw_free(pids->pids);
+	*pids = (struct lw_pids){ 0 };
+}
+
+static void pids_add(struct lw_pids *pids, pid_t pid)
+{
+	if (pids->count == pids->room) {
+		pids->room = pids->room * 2 + 16;
+		pids->pids = lw_realloc(pids->pids, pids->room * sizeof(*pids->pids));
+	}
+	pids->pids[pids->count++] = pid;
+}
+
+/* ---- one process -------------------------------------------------------------------------- */
+
+static int open_proc(void)
+{
+	return open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int open_of(int proc, pid_t pid, const char *file)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "%d/%s", (int)pid, file);
+	return openat(proc, path, O_RDONLY | O_CLOEXEC);
+}
+
+static ssize_t read_some(int fd, void *bytes, size_t size)
+{
+	ssize_t got;
+
+	do
+		got = read(fd, bytes, size);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
+/* The text of /proc/PID/stat; false when there is no such process. */
+static bool read_stat(int proc, pid_t pid, char text[STAT_ROOM])
+{
+	LW_AUTO(lw_close)
+	int fd = open_of(proc, pid, "stat");
+	ssize_t size = fd < 0 ? -1 : read_some(fd, text, STAT_ROOM - 1);
+
+	if (size <= 0)
+		return false;
+	text[size] = '\0';
+	return true;
+}
+
+/* The name may hold anything, also ") R 1": what counts stands after the last bracket. */
+static bool parse_stat(const char *text, struct process *process)
+{
+	const char *at = strrchr(text, ')');
+	long long fields[FIELD_START + 1] = { 0 };
+	char state, *end;
+
+	if (at == NULL || at[1] != ' ' || at[2] == '\0')
+		return false;
+	state = at[2];
+	at += 3;
+	for (size_t i = FIELD_PARENT; i <= FIELD_START; i++, at = end) {
+		fields[i] = strtoll(at, &end, 10);
+		if (end == at)
+			return false;
+	}
+	process->parent = (pid_t)fields[FIELD_PARENT];
+	process->session = (pid_t)fields[FIELD_SESSION];
+	process->start = (uint64_t)fields[FIELD_START];
+	/* A first thread that ended before the others looks like a zombie. */
+	process->lives = (state != 'Z' && state != 'X') || fields[FIELD_THREADS] > 1;
+	return true;
+}
+
+static bool read_process(int proc, pid_t pid, struct process *process)
+{
+	char text[STAT_ROOM];
+
+	*process = (struct process){ .pid = pid };
+	return read_stat(proc, pid, text) && parse_stat(text, process);
+}
+
+static bool read_one(pid_t pid, struct process *process)
+{
+	LW_AUTO(lw_close)
+	int proc = open_proc();
+
+	return proc >= 0 && read_process(proc, pid, process);
+}
+
+uint64_t lw_proc_start_time(pid_t pid)
+{
+	struct process process;
+
+	return read_one(pid, &process) ? process.start : 0;
+}
+
+bool lw_proc_lives(pid_t pid)
+{
+	struct process process;
+
+	return read_one(pid, &process) && process.lives;
+}
+
+void lw_proc_describe(pid_t pid, char *text, size_t room)
+{
+	LW_AUTO(lw_close)
+	int proc = open_proc();
+	char stat_text[STAT_ROOM], *name = NULL, *end = NULL;
+
+	if (proc >= 0 && read_stat(proc, pid, stat_text)) {
+		name = strchr(stat_text, '(');
+		end = strrchr(stat_text, ')');
+	}
+	if (name == NULL || end == NULL) {
+		snprintf(text, room, "process (%d)", (int)pid);
+		return;
+	}
+	*end = '\0';
+	for (char *at = ++name; at < end; at++)
+		if (!isprint((unsigned char)*at))
+			*at = '?';
+	snprintf(text, room, "%s (%d)", name, (int)pid);
+}
+
+/* ---- the mark in the environment ------------------------------------------------------------ */
+
+/* Looks for one whole entry in bytes that come in pieces. */
+struct search {
+	const char *entry;
+	size_t size;    /* with the NUL at its end */
+	size_t matched; /* of the entry under way */
+	bool skip;      /* that entry is another one */
+};
+
+static bool search_feed(struct search *search, const char *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (search->skip) {
+			const char *end = memchr(bytes + i, '\0', size - i);
+
+			if (end == NULL)
+				return false;
+			i = (size_t)(end - bytes);
+			search->skip = false;
+			search->matched = 0;
+		} else if (bytes[i] == search->entry[search->matched]) {
+			if (++search->matched == search->size)
+				return true;
+		} else {
+			search->skip = bytes[i] != '\0';
+			search->matched = 0;
+		}
+	}
+	return false;
+}
+
+static bool has_entry(int proc, pid_t pid, const char *entry)
+{
+	struct search search = { .entry = entry, .size = strlen(entry) + 1 };
+	LW_AUTO(lw_close)
+	int fd = open_of(proc, pid, "environ");
+	char bytes[CHUNK];
+	struct stat owner;
+	ssize_t size;
+
+	if (fd < 0 || fstat(fd, &owner) < 0 || owner.st_uid != geteuid())
+		return false;
+	while ((size = read_some(fd, bytes, sizeof(bytes))) > 0)
+		if (search_feed(&search, bytes, (size_t)size))
+			return true;
+	return size == 0 && search_feed(&search, "", 1); /* a last entry without its NUL */
+}
+
+/* ---- the scan ------------------------------------------------------------------------------ */
+
+static pid_t pid_of_name(const char *name)
+{
+	char *end;
+	long pid = strtol(name, &end, 10);
+
+	return isdigit((unsigned char)*name) && *end == '\0' ? (pid_t)pid : 0;
+}
+
+static void scan_add(struct scan *scan, pid_t pid)
+{
+	if (scan->count == scan->room) {
+		scan->room = scan->room * 2 + 256;
+		scan->processes =
+			lw_realloc(scan->processes, scan->room * sizeof(*scan->processes));
+	}
+	if (read_process(scan->proc, pid, &scan->processes[scan->count]))
+		scan->count++;
+}
+
+static int by_pid(const void *left, const void *right)
+{
+	pid_t a = ((const struct process *)left)->pid, b = ((const struct process *)right)->pid;
+
+	return (a > b) - (a < b);
+}
+
+static void scan_read(struct scan *scan)
+{
+	_Alignas(struct dirent64) char entries[DIRENTS];
+	ssize_t size;
+
+	while ((size = getdents64(scan->proc, entries, sizeof(entries))) > 0) {
+		for (ssize_t at = 0; at < size;) {
+			const struct dirent64 *entry = (const void *)(entries + at);
+			pid_t pid = pid_of_name(entry->d_name);
+
+			if (pid > 0)
+				scan_add(scan, pid);
+			at += entry->d_reclen;
+		}
+	}
+	if (scan->count > 0)
+		qsort(scan->processes, scan->count, sizeof(*scan->processes), by_pid);
+}
+
+static const struct process *scan_find(const struct scan *scan, pid_t pid)
+{
+	struct process wanted = { .pid = pid };
+
+	return scan->count == 0 ? NULL
+				: bsearch(&wanted, scan->processes, scan->count,
+					  sizeof(*scan->processes), by_pid);
+}
+
+/* The leader's pid names nobody of the tree once the leader is gone. */
+static bool may_be_in(const struct process *process, const struct lw_tree *tree)
+{
+	if (!process->lives || process->start < tree->since)
+		return false;
+	return process->pid != tree->leader || !tree->leader_gone;
+}
+
+/* Takes in everything below what is in the tree already. */
+static void scan_close(struct scan *scan, const struct lw_tree *tree)
+{
+	bool more = true;
+
+	while (more) {
+		more = false;
+		for (size_t i = 0; i < scan->count; i++) {
+			struct process *process = &scan->processes[i];
+			const struct process *parent;
+
+			if (process->in || !may_be_in(process, tree))
+				continue;
+			parent = scan_find(scan, process->parent);
+			if (parent != NULL && parent->in)
+				more = process->in = true;
+		}
+	}
+}
+
+static void scan_begin(struct scan *scan, const struct lw_tree *tree)
+{
+	for (size_t i = 0; i < scan->count; i++) {
+		struct process *process = &scan->processes[i];
+		bool in_session = tree->session != 0 && process->session == tree->session;
+
+		process->in =
+			may_be_in(process, tree) && (process->pid == tree->leader || in_session);
+	}
+}
+
+static void scan_marks(struct scan *scan, const struct lw_tree *tree)
+{
+	LW_AUTO(lw_free)
+	char *entry = lw_format(MARK_NAME "%s", tree->mark);
+
+	for (size_t i = 0; i < scan->count; i++) {
+		struct process *process = &scan->processes[i];
+
+		if (!process->in && may_be_in(process, tree))
+			process->in = has_entry(scan->proc, process->pid, entry);
+	}
+}
+
+/* We are never part of what is to be ended. What is below us is, if we are the leader. */
+static void leave_out_self(struct scan *scan, const struct lw_tree *tree)
+{
+	pid_t self = getpid();
+
+	for (size_t i = 0; i < scan->count; i++) {
+		struct process *process = &scan->processes[i];
+
+		if (process->pid == self && tree->leader != self)
+			process->lives = false;
+	}
+}
+
+size_t lw_tree_find(const struct lw_tree *tree, struct lw_pids *found)
+{
+	LW_AUTO(lw_close)
+	int proc = open_proc();
+	struct scan scan = { .proc = proc };
+	size_t before = found->count;
+
+	if (proc < 0)
+		lw_fatal("cannot read /proc");
+	scan_read(&scan);
+	leave_out_self(&scan, tree);
+	scan_begin(&scan, tree);
+	scan_close(&scan, tree);
+	if (tree->mark != NULL) {
+		scan_marks(&scan, tree);
+		scan_close(&scan, tree);
+	}
+	for (size_t i = 0; i < scan.count; i++)
+		if (scan.processes[i].in && scan.processes[i].pid != getpid())
+			pids_add(found, scan.processes[i].pid);
+	lw_free(scan.processes);
+	return found->count - before;
+}
+
+int lw_tree_children(struct lw_pids *found)
+{
+	LW_AUTO(lw_close)
+	int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+	size_t before = found->count;
+	char bytes[CHUNK];
+	ssize_t size;
+	pid_t pid = 0;
+
+	if (fd < 0)
+		return -ENOSYS;
+	while ((size = read_some(fd, bytes, sizeof(bytes))) > 0) {
+		for (ssize_t i = 0; i < size; i++) {
+			if (bytes[i] >= '0' && bytes[i] <= '9') {
+				pid = pid * 10 + (bytes[i] - '0');
+			} else if (pid > 0) {
+				pids_add(found, pid);
+				pid = 0;
+			}
+		}
+	}
+	return size < 0 ? -errno : (int)(found->count - before);
+}

@@ -1,0 +1,368 @@
+/* links: lw_common */
+/* test_tree.c - real process trees that try to get away, found in /proc. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lw_spawn.h"
+#include "lw_tree.h"
+
+#define MARK "5e1f/1/1"
+
+static struct lw_pids found;
+static pid_t started[64]; /* killed at the end of a test */
+static size_t started_count;
+
+static void set_up(void)
+{
+	cr_assert_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+}
+
+/* Orphans come to us. */
+static void tear_down(void)
+{
+	for (size_t i = 0; i < started_count; i++)
+		kill(started[i], SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		continue;
+	lw_pids_done(&found);
+}
+
+TestSuite(tree, .init = set_up, .fini = tear_down, .timeout = 60);
+
+struct leader {
+	pid_t pid;
+	int pidfd;
+	int out;
+	uint64_t since;
+};
+
+static struct leader lead_with(const char *const *envp, const char *script)
+{
+	const char *argv[] = { "sh", "-c", script, NULL };
+	struct lw_spawn spawn = { .file = "/bin/sh",
+				  .argv = (char *const *)argv,
+				  .envp = (char *const *)envp,
+				  .session = true,
+				  .fd_count = 3 };
+	struct lw_err err = { 0 };
+	struct leader leader;
+	int ends[2];
+
+	cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+	spawn.fds[0] = -1;
+	spawn.fds[1] = ends[1];
+	spawn.fds[2] = STDERR_FILENO;
+	cr_assert_eq(lw_spawn(&spawn, &leader.pid, &leader.pidfd, &err), 0, "%s", err.text);
+	close(ends[1]);
+	leader.out = ends[0];
+	leader.since = lw_proc_start_time(leader.pid);
+	started[started_count++] = leader.pid;
+	return leader;
+}
+
+static struct leader lead(const char *script)
+{
+	static const char *const envp[] = { "PATH=/usr/bin:/bin", "LW_WORKER=" MARK, NULL };
+
+	return lead_with(envp, script);
+}
+
+/* A process of the tree says that it is ready by writing its pid. */
+static pid_t next_pid(const struct leader *leader)
+{
+	char text[16] = "";
+
+	for (size_t size = 0; size < sizeof(text) - 1; size++) {
+		cr_assert_eq(read(leader->out, text + size, 1), 1);
+		if (text[size] == '\n') {
+			started[started_count++] = atoi(text);
+			return atoi(text);
+		}
+	}
+	cr_assert_fail("no pid in '%s'", text);
+	return 0;
+}
+
+static void await_end(const struct leader *leader)
+{
+	struct pollfd ends = { .fd = leader->pidfd, .events = POLLIN };
+
+	cr_assert_eq(poll(&ends, 1, 20000), 1);
+}
+
+static void leader_done(const struct leader *leader)
+{
+	close(leader->out);
+	close(leader->pidfd);
+}
+
+static struct lw_tree tree_of(const struct leader *leader, const char *mark)
+{
+	return (struct lw_tree){
+		.leader = leader->pid, .session = leader->pid, .mark = mark, .since = leader->since
+	};
+}
+
+static size_t find(const struct lw_tree *tree)
+{
+	found.count = 0;
+	return lw_tree_find(tree, &found);
+}
+
+static bool has(pid_t pid)
+{
+	for (size_t i = 0; i < found.count; i++)
+		if (found.pids[i] == pid)
+			return true;
+	return false;
+}
+
+Test(tree, a_leader_and_what_is_below_it_are_found)
+{
+	struct leader leader = lead("sh -c 'sh -c \"echo \\$\\$; exec sleep 1000\" & "
+				    "echo $$; wait' & echo $$; wait");
+	pid_t pids[] = { next_pid(&leader), next_pid(&leader), next_pid(&leader) };
+	struct lw_tree tree = tree_of(&leader, NULL);
+
+	tree.session = 0; /* by parents alone */
+	cr_assert_eq(find(&tree), 3);
+	for (size_t i = 0; i < 3; i++)
+		cr_assert(has(pids[i]));
+	leader_done(&leader);
+}
+
+Test(tree, a_setsid_grandchild_whose_parent_died_is_found_by_its_mark)
+{
+	struct leader leader = lead("setsid sh -c 'echo $$; exec sleep 1000' & exit 0");
+	struct lw_tree tree = tree_of(&leader, MARK);
+	pid_t grandchild = next_pid(&leader);
+
+	await_end(&leader);
+	cr_assert_eq(find(&tree), 1);
+	cr_assert(has(grandchild));
+	cr_assert_eq(waitpid(leader.pid, NULL, 0), leader.pid);
+	tree.leader_gone = true;
+	cr_assert_eq(find(&tree), 1);
+	cr_assert(has(grandchild));
+	tree.mark = NULL; /* it left parent and session: nothing else is left */
+	cr_assert_eq(find(&tree), 0);
+	leader_done(&leader);
+}
+
+Test(tree, an_orphan_in_the_session_is_found_without_a_mark)
+{
+	struct leader leader = lead("env -i sh -c 'echo $$; exec sleep 1000' & exit 0");
+	struct lw_tree tree = tree_of(&leader, NULL);
+	pid_t orphan = next_pid(&leader);
+
+	await_end(&leader);
+	cr_assert_eq(waitpid(leader.pid, NULL, 0), leader.pid);
+	tree.leader_gone = true;
+	cr_assert_eq(find(&tree), 1);
+	cr_assert(has(orphan));
+	leader_done(&leader);
+}
+
+Test(tree, what_is_below_a_marked_process_is_found_though_it_has_no_mark)
+{
+	struct leader leader = lead("setsid sh -c 'env -i setsid sh -c \"echo \\$\\$; "
+				    "exec sleep 1000\" & echo $$; wait' & exit 0");
+	struct lw_tree tree = tree_of(&leader, MARK);
+	pid_t pids[] = { next_pid(&leader), next_pid(&leader) };
+
+	await_end(&leader);
+	cr_assert_eq(find(&tree), 2);
+	cr_assert(has(pids[0]));
+	cr_assert(has(pids[1]));
+	leader_done(&leader);
+}
+
+Test(tree, one_that_ignores_term_stays_found_until_it_is_killed_and_a_zombie_does_not_count)
+{
+	struct leader leader = lead("trap '' TERM; echo $$; while :; do sleep 1000; done");
+	struct lw_tree tree = tree_of(&leader, MARK);
+	pid_t pid = next_pid(&leader);
+
+	cr_assert_eq(pid, leader.pid);
+	cr_assert_eq(kill(pid, SIGTERM), 0);
+	cr_assert_geq(find(&tree), 1);
+	cr_assert(has(pid));
+	while (find(&tree) > 0)
+		for (size_t i = 0; i < found.count; i++)
+			kill(found.pids[i], SIGKILL);
+	await_end(&leader);
+	cr_assert(!lw_proc_lives(pid));
+	cr_assert_neq(lw_proc_start_time(pid), 0); /* a zombie still */
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	cr_assert_eq(lw_proc_start_time(pid), 0);
+	leader_done(&leader);
+}
+
+static size_t find_marked(const char *entries[], const char *mark)
+{
+	const char *envp[8] = { "PATH=/usr/bin:/bin" };
+	struct lw_tree tree = { .mark = mark };
+	struct leader leader;
+	size_t count;
+
+	for (size_t i = 0; entries[i] != NULL; i++)
+		envp[i + 1] = entries[i];
+	leader = lead_with(envp, "echo $$; exec sleep 1000");
+	next_pid(&leader);
+	tree.since = leader.since;
+	count = find(&tree);
+	kill(leader.pid, SIGKILL);
+	cr_assert_eq(waitpid(leader.pid, NULL, 0), leader.pid);
+	leader_done(&leader);
+	return count;
+}
+
+Test(tree, a_mark_is_a_whole_entry)
+{
+	cr_assert_eq(find_marked((const char *[]){ "LW_WORKER=" MARK, NULL }, MARK), 1);
+	cr_assert_eq(find_marked((const char *[]){ "LW_WORKER=" MARK "1", NULL }, MARK), 0);
+	cr_assert_eq(find_marked((const char *[]){ "LW_WORKER=" MARK, NULL }, MARK "1"), 0);
+	cr_assert_eq(find_marked((const char *[]){ "X=LW_WORKER=" MARK, NULL }, MARK), 0);
+	cr_assert_eq(find_marked((const char *[]){ "XLW_WORKER=" MARK, NULL }, MARK), 0);
+	cr_assert_eq(find_marked((const char *[]){ "LW_WORKER=", "L=", NULL }, MARK), 0);
+}
+
+Test(tree, a_mark_is_found_anywhere_in_a_large_environment)
+{
+	enum { LARGE = 100000 };
+	static char before[LARGE], after[LARGE];
+
+	memset(before, 'b', LARGE - 1);
+	memset(after, 'a', LARGE - 1);
+	memcpy(before, "B=", 2);
+	memcpy(after, "A=", 2);
+	for (size_t cut = 0; cut < 24; cut++) { /* over every border of what is read at once */
+		before[16384 * 2 - 34 + cut] = '\0';
+		cr_assert_eq(find_marked((const char *[]){ before, "LW_WORKER=" MARK, after, NULL },
+					 MARK),
+			     1);
+		before[16384 * 2 - 34 + cut] = 'b';
+	}
+	cr_assert_eq(find_marked((const char *[]){ before, after, "LW_WORKER=" MARK, NULL }, MARK),
+		     1);
+}
+
+Test(tree, older_processes_are_never_part_of_it)
+{
+	struct leader leader = lead("echo $$; exec sleep 1000");
+	struct lw_tree tree = tree_of(&leader, MARK);
+
+	next_pid(&leader);
+	cr_assert_eq(find(&tree), 1);
+	tree.since++;
+	cr_assert_eq(find(&tree), 0);
+	leader_done(&leader);
+}
+
+Test(tree, the_pid_of_a_leader_that_is_gone_never_counts)
+{
+	struct leader leader = lead("sleep 1000 & echo $!; echo $$; wait");
+	struct lw_tree tree = tree_of(&leader, MARK);
+	pid_t child = next_pid(&leader);
+
+	next_pid(&leader);
+	tree.session = 0;
+	tree.leader_gone = true; /* so this process would be another one */
+	cr_assert_eq(find(&tree), 1);
+	cr_assert(has(child));
+	tree.mark = NULL;
+	cr_assert_eq(find(&tree), 0);
+	leader_done(&leader);
+}
+
+Test(tree, the_caller_can_be_the_leader_and_is_not_found)
+{
+	struct leader leader = lead("setsid sh -c 'echo $$; exec sleep 1000' & exit 0");
+	struct lw_tree tree = { .leader = getpid(), .since = leader.since };
+	pid_t orphan = next_pid(&leader);
+
+	await_end(&leader);
+	tree.since = lw_proc_start_time(getpid());
+	cr_assert_eq(find(&tree), 1);
+	cr_assert(has(orphan));
+	tree = (struct lw_tree){ .session = getsid(0) };
+	find(&tree);
+	cr_assert(!has(getpid()));
+	leader_done(&leader);
+}
+
+Test(tree, children_are_counted_dead_or_alive)
+{
+	struct leader leader = lead("exit 0"), other = lead("echo $$; exec sleep 1000");
+
+	next_pid(&other);
+	await_end(&leader);
+	found.count = 0;
+	cr_assert_eq(lw_tree_children(&found), 2);
+	cr_assert(has(leader.pid));
+	cr_assert(has(other.pid));
+	cr_assert_eq(waitpid(leader.pid, NULL, 0), leader.pid);
+	found.count = 0;
+	cr_assert_eq(lw_tree_children(&found), 1);
+	leader_done(&leader);
+	leader_done(&other);
+}
+
+Test(tree, a_name_made_to_confuse_confuses_nobody)
+{
+	char text[64], expected[64];
+	int ready[2];
+	pid_t pid;
+	char byte;
+
+	cr_assert_eq(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_NAME, ") Z 1 (\n)");
+		if (write(ready[1], "r", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	started[started_count++] = pid;
+	cr_assert_eq(read(ready[0], &byte, 1), 1);
+	cr_assert(lw_proc_lives(pid));
+	cr_assert_geq(lw_proc_start_time(pid), lw_proc_start_time(getpid()));
+	lw_proc_describe(pid, text, sizeof(text));
+	snprintf(expected, sizeof(expected), ") Z 1 (?) (%d)", (int)pid);
+	cr_assert_str_eq(text, expected);
+	lw_proc_describe(pid, text, 5);
+	cr_assert_str_eq(text, ") Z ");
+	close(ready[0]);
+	close(ready[1]);
+}
+
+Test(tree, a_pid_that_names_nobody_is_nobody)
+{
+	char text[64];
+
+	cr_assert_eq(lw_proc_start_time(0x7ffffff0), 0);
+	cr_assert(!lw_proc_lives(0x7ffffff0));
+	lw_proc_describe(0x7ffffff0, text, sizeof(text));
+	cr_assert_str_eq(text, "process (2147483632)");
+}
+
+Test(tree, processes_that_come_and_go_during_the_scan_do_no_harm)
+{
+	struct leader leader = lead("echo $$; while :; do /bin/true & /bin/true; wait; done");
+	struct lw_tree tree = tree_of(&leader, MARK);
+
+	next_pid(&leader);
+	for (int i = 0; i < 200; i++) {
+		cr_assert_geq(find(&tree), 1);
+		cr_assert(has(leader.pid));
+	}
+	leader_done(&leader);
+}
