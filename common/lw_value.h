@@ -102,15 +102,24 @@ static inline int lw_item_read(const uint8_t **at, const uint8_t *end, struct lw
 {
 	uint8_t head;
 
-	if (*at < end && (head = **at) < 0x80) {
+	if (*at >= end)
+		return lw_item_read_long(at, end, ret_item);
+	head = **at;
+	if (head < 0x80) {
 		*ret_item = (struct lw_item){ .type = LW_INT, .i = head };
 		*at += 1;
 		return 0;
 	}
-	if (*at < end && (head & 0xe0) == 0xa0 && end - *at > (head & 0x1f)) {
+	if ((head & 0xe0) == 0xa0 && end - *at > (head & 0x1f)) {
 		ret_item->type = LW_TEXT;
 		ret_item->s = (struct lw_slice){ *at + 1, head & 0x1f };
 		*at += 1 + (head & 0x1f);
+		return 0;
+	}
+	if ((head & 0xe0) == 0x80 && end - *at > 2 * (head & 0xf)) {
+		ret_item->type = head < 0x90 ? LW_MAP : LW_LIST;
+		ret_item->n = head & 0xf;
+		*at += 1;
 		return 0;
 	}
 	return lw_item_read_long(at, end, ret_item);
