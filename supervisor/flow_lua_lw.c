@@ -101,6 +101,7 @@ static int add_work(lua_State *L, const char *name, int line, struct lw_err *err
 	struct work_config *work = work_config_new(name);
 	bool look_up = flow->loading || app_work(flow->app, name) == NULL;
 	struct work *added;
+	int r;
 
 	work->line = line;
 	if (config_read_work(L, 1, flow->folder, look_up, work, err) < 0) {
@@ -109,7 +110,10 @@ static int add_work(lua_State *L, const char *name, int line, struct lw_err *err
 	}
 	if (flow->loading)
 		return add_to_config(flow->config, work, err);
-	return app_work_add(flow->app, work, true, &added, err);
+	r = app_work_add(flow->app, work, true, &added, err);
+	if (r < 0)
+		work_config_free(work);
+	return r;
 }
 
 /* Upvalue: the name. */

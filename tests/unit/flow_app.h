@@ -1,0 +1,182 @@
+/* flow_app.h - an app with works but without processes, for the tests of the flow engine.
+ *
+ * Included by test_config.c and test_flow*.c. Files lie in a folder of their own; passes are
+ * run by hand, so that nothing is ever spawned; runs end as a test says.
+ */
+#ifndef LW_TESTS_FLOW_APP_H
+#define LW_TESTS_FLOW_APP_H
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app.h"
+
+static struct {
+	char folder[64];
+	struct loop *loop;
+	struct app *app;
+	struct lw_buf printed; /* lines, each with its newline */
+	struct flow_result result;
+} rig LW_UNUSED;
+
+static LW_UNUSED void write_file(const char *name, const char *text)
+{
+	char path[300];
+	FILE *file;
+
+	if (rig.folder[0] == '\0') {
+		snprintf(rig.folder, sizeof(rig.folder), "/tmp/lw-flow-XXXXXX");
+		cr_assert_not_null(mkdtemp(rig.folder));
+	}
+	snprintf(path, sizeof(path), "%s/%s", rig.folder, name);
+	for (char *at = path + strlen(rig.folder) + 1; (at = strchr(at, '/')) != NULL; at++) {
+		*at = '\0';
+		mkdir(path, 0700);
+		*at = '/';
+	}
+	file = fopen(path, "w");
+	cr_assert_not_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static LW_UNUSED void keep_line(void *context LW_UNUSED, const char *line, size_t size)
+{
+	lw_buf_printf(&rig.printed, "%.*s\n", (int)size, line);
+}
+
+/* The sentence flow_load() fails with, "" when it does not. */
+static LW_UNUSED const char *load_error(const char *text)
+{
+	static struct lw_err err;
+	struct config *config = NULL;
+	struct flow *flow = NULL;
+	char path[100];
+
+	write_file("app.conf", text);
+	snprintf(path, sizeof(path), "%s/app.conf", rig.folder);
+	err = (struct lw_err){ 0 };
+	if (flow_load(path, &config, &flow, &err) < 0) {
+		cr_assert_lt(err.code, 0);
+		return err.text;
+	}
+	flow_free(flow);
+	config_free(config);
+	return "";
+}
+
+static LW_UNUSED struct config *load_config(const char *text)
+{
+	struct config *config = NULL;
+	struct flow *flow = NULL;
+	struct lw_err err = { 0 };
+	char path[100];
+
+	write_file("app.conf", text);
+	snprintf(path, sizeof(path), "%s/app.conf", rig.folder);
+	cr_assert_geq(flow_load(path, &config, &flow, &err), 0, "%s", err.text);
+	flow_free(flow);
+	return config;
+}
+
+static LW_UNUSED void open_app(const char *text)
+{
+	struct config *config = NULL;
+	struct flow *flow = NULL;
+	struct lw_err err = { 0 };
+	char path[100];
+
+	write_file("app.conf", text);
+	snprintf(path, sizeof(path), "%s/app.conf", rig.folder);
+	cr_assert_geq(loop_new(&rig.loop, &err), 0, "%s", err.text);
+	cr_assert_geq(flow_load(path, &config, &flow, &err), 0, "%s", err.text);
+	flow_print_to(flow, keep_line, NULL);
+	cr_assert_geq(app_new(rig.loop, config, flow, &rig.app, &err), 0, "%s", err.text);
+	cr_assert_geq(app_begin(rig.app, &err), 0, "%s", err.text);
+}
+
+/* One pass; what it printed, or its failure's message. */
+static LW_UNUSED const char *pass(void)
+{
+	rig.printed.size = 0;
+	rig.app->in_pass = true;
+	rig.app->passes++;
+	flow_pass(rig.app->flow, rig.app, &rig.result);
+	rig.app->in_pass = false;
+	if (rig.result.verdict == FLOW_FAILS)
+		return rig.result.message;
+	return lw_buf_text(&rig.printed);
+}
+
+/* A flow with this body, next to the work `w` (serial) and `p` (parallel). */
+static LW_UNUSED const char *pass_of(const char *body)
+{
+	char text[8192];
+
+	snprintf(text, sizeof(text),
+		 "work \"w\" { command = { \"true\" } }\n"
+		 "work \"p\" { command = { \"true\" }, parallel = true }\n"
+		 "function flow()\n%s\nend\n",
+		 body);
+	open_app(text);
+	return pass();
+}
+
+/* The latest call of a work is over. */
+static LW_UNUSED void finish(const char *name, enum stage stage, const char *json)
+{
+	struct run *run = app_work(rig.app, name)->latest;
+	LW_AUTO_BUF value = { 0 };
+	json_error_t where;
+	json_t *parsed;
+
+	cr_assert_not_null(run);
+	if (stage == STAGE_SUCCEEDED) {
+		parsed = json_loads(json, JSON_DECODE_ANY, &where);
+		cr_assert_not_null(parsed, "%s", where.text);
+		cr_assert_geq(lw_value_from_json(parsed, &value, NULL), 0);
+		json_decref(parsed);
+		run_set_result(run, lw_buf_slice(&value));
+		run_move(run, stage, NULL, NULL, 5000000);
+	} else {
+		run_move(run, stage, "exit status 3", json, 5000000);
+		run->undelivered = stage == STAGE_FAILED;
+	}
+	run->ended = 5000000;
+}
+
+static LW_UNUSED void remove_folder(const char *path)
+{
+	DIR *folder = opendir(path);
+	struct dirent *entry;
+	char name[400];
+
+	if (folder == NULL)
+		return;
+	while ((entry = readdir(folder)) != NULL) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
+		if (unlink(name) < 0)
+			remove_folder(name);
+	}
+	closedir(folder);
+	rmdir(path);
+}
+
+static LW_UNUSED void close_all(void)
+{
+	app_free(rig.app);
+	if (rig.loop != NULL)
+		loop_free(rig.loop);
+	lw_buf_done(&rig.printed);
+	if (rig.folder[0] != '\0')
+		remove_folder(rig.folder);
+	memset(&rig, 0, sizeof(rig));
+}
+
+#endif

@@ -1,0 +1,302 @@
+/* links: lw_supervisor
+ * test_config.c - app.conf: options, their ranges, and the sentences for what is wrong. */
+#include "flow_app.h"
+
+TestSuite(config, .fini = close_all, .timeout = 30);
+
+#define WORK(options) "work 'train' { command = { 'true' }, " options " }"
+
+Test(config, an_error_names_file_line_key_and_what_was_meant)
+{
+	static const struct {
+		const char *text, *error;
+	} rows[] = {
+		{ "\n\nwork 'train' {\n  command = { 'true' },\n  paralel = true }",
+		  "app.conf:3: work 'train': unknown option 'paralel' (did you mean 'parallel'?)" },
+		{ WORK("zzzzzzzz = 1"), "app.conf:1: work 'train': unknown option 'zzzzzzzz'" },
+		{ WORK("b = 1, a = 2"), "app.conf:1: work 'train': unknown option 'a'" },
+		{ WORK("'stray'"), "app.conf:1: work 'train': the text \"stray\" has no option "
+				   "before it (write option = "
+				   "value)" },
+		{ WORK("parallel = 1"),
+		  "app.conf:1: work 'train': option 'parallel' wants true or false, not 1" },
+		{ WORK("retries = 'x'"), "app.conf:1: work 'train': option 'retries' wants a whole "
+					 "number from 0 to 1000000, "
+					 "not the text \"x\"" },
+		{ WORK("retries = 1.5"), "app.conf:1: work 'train': option 'retries' wants a whole "
+					 "number from 0 to 1000000, "
+					 "not 1.5" },
+		{ WORK("processes = 0"), "app.conf:1: work 'train': option 'processes' wants a "
+					 "whole number from 1 to 10000, "
+					 "not 0" },
+		{ WORK("retry_backoff = 0.5"), "app.conf:1: work 'train': option 'retry_backoff' "
+					       "wants a number from 1 to 1000, not "
+					       "0.5" },
+		{ WORK("timeout = '2 weeks'"),
+		  "app.conf:1: work 'train': option 'timeout' wants a duration (\"2h\", \"300ms\" "
+		  "or "
+		  "seconds) from 1 ms to 36600 days, not the text \"2 weeks\"" },
+		{ WORK("timeout = -1"), "app.conf:1: work 'train': option 'timeout' wants a "
+					"duration (\"2h\", \"300ms\" or "
+					"seconds) from 1 ms to 36600 days, not -1" },
+		{ WORK("cache_memory = 'first'"), "app.conf:1: work 'train': option 'cache_memory' "
+						  "wants \"ever\" or \"last\", not the "
+						  "text \"first\"" },
+		{ WORK("restart = true"),
+		  "app.conf:1: work 'train': option 'restart' wants \"never\", \"on-failure\" or "
+		  "\"always\", not true" },
+		{ WORK("stop_signal = 'TREM'"), "app.conf:1: work 'train': option 'stop_signal' "
+						"wants a signal (\"TERM\" or a number), "
+						"not the text \"TREM\"" },
+		{ WORK("port = 70000"), "app.conf:1: work 'train': option 'port' wants a port "
+					"number or \"auto\" from 1 to "
+					"65535, not 70000" },
+		{ WORK("env = { 'A=1' }"), "app.conf:1: work 'train': option 'env' wants names as "
+					   "keys: { NAME = \"value\" }" },
+		{ WORK("cwd = 'nowhere'"),
+		  "app.conf:1: work 'train': option 'cwd': no folder 'nowhere'" },
+		{ WORK("args = { print }"),
+		  "app.conf:1: work 'train': option 'args': args: [1]: a function cannot be an "
+		  "argument" },
+		{ WORK("overlap = 'cancel'"), "app.conf:1: work 'train': option 'overlap' = "
+					      "\"cancel\" comes in a later version" },
+		{ "work 'train' {}",
+		  "app.conf:1: work 'train': option 'command' or 'program' is missing" },
+		{ "work 'train' { command = { 'true' }, program = 'true' }",
+		  "app.conf:1: work 'train': options 'command' and 'program' exclude each other" },
+		{ "work 'train' { command = 'sh  -c x' }",
+		  "app.conf:1: work 'train': option 'command' wants a list, it is not read by a "
+		  "shell: "
+		  "write command = { \"sh\", \"-c\", \"x\" }" },
+		{ "work 'train' { command = {} }",
+		  "app.conf:1: work 'train': option 'command' names no program" },
+		{ "work 'train' { command = { 'true', {} } }",
+		  "app.conf:1: work 'train': option 'command': [2] must be text, not a table" },
+		{ "work 'train' { program = './train' }",
+		  "app.conf:1: work 'train': no program './train'" },
+		{ "work 'train' { command = { 'no-such-program-here' } }",
+		  "app.conf:1: work 'train': no program 'no-such-program-here' in PATH" },
+		{ "work 'train' { program = './app.conf' }",
+		  "app.conf:1: work 'train': program './app.conf' is not executable" },
+		{ "work 'a' { command = { 'true' } }\nwork 'a' { command = { 'true' } }",
+		  "app.conf:2: work 'a': it is defined twice" },
+		{ "work 'a'", "app.conf:1: work 'a' has no settings (write work \"a\" { ... })" },
+		{ "work 'a'\nwork 'b' { command = { 'true' } }",
+		  "app.conf:2: work 'a' has no settings (write work \"a\" { ... })" },
+		{ "work {}", "app.conf:1: work wants a name (write work \"name\" { ... })" },
+		{ "app { intervall = 1 }",
+		  "app.conf:1: app: unknown option 'intervall' (did you mean 'interval'?)" },
+		{ "app { view = 'here' }", "app.conf:1: app: option 'view' wants an address "
+					   "(\"127.0.0.1:7501\") or false, not "
+					   "the text \"here\"" },
+		{ "app { durability = 'power' }",
+		  "app.conf:1: app: option 'durability' comes in a later version" },
+		{ "app {}\napp {}", "app.conf:2: app{} is given twice" },
+		{ "flow = 3", "app.conf: flow must be a function, not a number" },
+		{ "x = 1", "app.conf: nothing to run: neither a function flow nor a work" },
+		{ "x = = 1", "app.conf:1: unexpected symbol near '='" },
+		{ "w = works.none.x", "app.conf:1: attempt to index a nil value (field 'none')" },
+	};
+
+	for (size_t i = 0; i < LW_COUNT(rows); i++)
+		cr_expect_str_eq(load_error(rows[i].text), rows[i].error, "%s\n  gave: %s",
+				 rows[i].text, load_error(rows[i].text));
+}
+
+Test(config, options_of_later_versions_are_refused_with_that_sentence)
+{
+	static const char *const later[] = { "cache_files", "user",         "group",
+					     "umask",       "nice",         "limits",
+					     "lost",        "log_max_size", "log_keep" };
+
+	for (size_t i = 0; i < LW_COUNT(later); i++) {
+		char text[200], wanted[200];
+
+		snprintf(text, sizeof(text), "work 'a' { command = { 'true' }, %s = 1 }", later[i]);
+		snprintf(wanted, sizeof(wanted),
+			 "app.conf:1: work 'a': option '%s' comes in a later version", later[i]);
+		cr_expect_str_eq(load_error(text), wanted);
+	}
+}
+
+Test(config, a_file_that_is_not_there_or_no_file_is_refused)
+{
+	struct config *config;
+	struct flow *flow;
+	struct lw_err err = { 0 };
+
+	cr_assert_lt(flow_load("/tmp/no/such/app.conf", &config, &flow, &err), 0);
+	cr_assert_str_eq(err.text,
+			 "cannot open '/tmp/no/such/app.conf': No such file or directory");
+	cr_assert_lt(flow_load("/dev/null", &config, &flow, &err), 0);
+	cr_assert_str_eq(err.text, "cannot read '/dev/null': not a regular file");
+}
+
+Test(config, the_defaults_are_those_of_the_design)
+{
+	struct config *config = load_config("work 'a' { command = { 'true' } }\n"
+					    "work 'b' { program = 'true' }\nfunction flow() end");
+	const struct work_config *a = config->works[0];
+
+	cr_assert_eq(config->count, 2);
+	cr_assert(config->has_flow);
+	cr_assert_str_eq(config->app.view, "127.0.0.1:7501");
+	cr_assert_eq(config->app.interval, 1000000);
+	cr_assert_eq(config->app.flow_timeout, 5000000);
+	cr_assert_eq(config->app.flow_memory, 64 << 20);
+	cr_assert_null(config->app.timezone);
+	cr_assert_str_eq(a->name, "a");
+	cr_assert_eq(a->line, 1);
+	cr_assert(!a->parallel && a->cache_calls && a->raise_exception && !a->start_with_flow);
+	cr_assert(config->works[1]->start_with_flow);
+	cr_assert_eq(a->cache_memory, MEMORY_EVER);
+	cr_assert_eq(a->overlap, OVERLAP_QUEUE);
+	cr_assert_eq(a->restart, RESTART_ON_FAILURE);
+	cr_assert_eq(a->cache_ttl, CONFIG_NONE);
+	cr_assert_null(a->cache_version);
+	cr_assert_eq(a->processes, 1);
+	cr_assert_eq(a->queue_limit, 10000);
+	cr_assert_eq(a->retries, 0);
+	cr_assert_eq(a->retry_delay, 1000000);
+	cr_assert_float_eq(a->retry_backoff, 2, 0);
+	cr_assert_float_eq(a->retry_jitter, 0.1, 0);
+	cr_assert_eq(a->timeout, CONFIG_NONE);
+	cr_assert_eq(a->start_timeout, 30000000);
+	cr_assert_eq(a->stop_signal, 15);
+	cr_assert_eq(a->stop_timeout, 10000000);
+	cr_assert_str_eq(a->host, "127.0.0.1");
+	cr_assert_eq(a->port, CONFIG_PORT_NONE);
+	cr_assert_eq(a->args.size, 0);
+	cr_assert_str_eq(a->cwd, config->app.folder);
+	config_free(config);
+}
+
+Test(config, print_config_is_json_of_every_option_with_durations_in_seconds)
+{
+	struct config *config = load_config(
+		"app { interval = 0, view = false, flow_memory = '2MiB', timezone = 'UTC' }\n"
+		"work 'any name' { program = { 'sleep', 1 }, args = { 1, lr = 0.5 }, timeout = "
+		"'2h',\n"
+		"  start_timeout = 0.25, cache_version = 3, cache_ignore = { 'x' }, port = "
+		"'auto',\n"
+		"  env = { B = 2, A = 'one=1' }, stop_signal = 'SIGINT', restart = 'always',\n"
+		"  cache_memory = 'last', overlap = 'latest', cwd = '/' }");
+	json_t *json = config_to_json(config),
+	       *work = json_array_get(json_object_get(json, "works"), 0);
+	char *text;
+
+	json_object_del(json_object_get(json, "app"), "path");
+	json_object_del(json_object_get(json, "app"), "folder");
+	text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
+	cr_assert_str_eq(
+		text,
+		"{\"app\":{\"flow\":false,\"flow_memory\":2097152,\"flow_timeout\":5,\"interval\":"
+		"0,"
+		"\"timezone\":\"UTC\",\"view\":false},\"works\":[{\"args\":{\"args\":[1],"
+		"\"kwargs\":"
+		"{\"lr\":0.5}},\"cache_calls\":true,\"cache_ignore\":[\"x\"],\"cache_memory\":"
+		"\"last\","
+		"\"cache_ttl\":null,\"cache_version\":\"3\",\"command\":null,\"cwd\":\"/\",\"env\":"
+		"{\"A\":\"one=1\",\"B\":\"2\"},\"host\":\"127.0.0.1\",\"line\":2,\"name\":\"any "
+		"name\","
+		"\"overlap\":\"latest\",\"parallel\":false,\"port\":\"auto\",\"processes\":1,"
+		"\"program\":[\"sleep\",\"1\"],\"queue_limit\":10000,\"raise_exception\":true,"
+		"\"restart\":\"always\",\"retries\":0,\"retry_backoff\":2.0,\"retry_delay\":1,"
+		"\"retry_jitter\":0.10000000000000001,\"start_timeout\":0.25,\"start_with_flow\":"
+		"true,"
+		"\"stop_signal\":\"INT\",\"stop_timeout\":10,\"timeout\":7200}]}");
+	for (const struct config_option *option = work_options; option->key != NULL; option++)
+		cr_expect_eq(json_object_get(work, option->key) != NULL,
+			     option->kind != OPTION_LATER, "%s", option->key);
+	free(text);
+	json_decref(json);
+	config_free(config);
+}
+
+Test(config, works_with_other_settings_differ_in_a_named_key)
+{
+	struct config *config = load_config(
+		"work 'a' { command = { 'true' }, env = { A = 1, B = 2 }, args = { 1 } }\n"
+		"work 'b' { command = { 'true' }, env = { B = 2, A = 1 }, args = { 1 } }\n"
+		"work 'c' { command = { 'true' }, env = { A = 1, B = 3 }, args = { 1 } }\n"
+		"work 'd' { command = { 'true' }, env = { A = 1, B = 2 }, args = { 2 } }\n"
+		"work 'e' { command = { 'true', 'x' }, env = { A = 1, B = 2 }, args = { 1 } }\n");
+
+	cr_assert_null(work_config_differs(config->works[0], config->works[1]));
+	cr_assert_str_eq(work_config_differs(config->works[0], config->works[2]), "env");
+	cr_assert_str_eq(work_config_differs(config->works[0], config->works[3]), "args");
+	cr_assert_str_eq(work_config_differs(config->works[0], config->works[4]), "command");
+	config_free(config);
+}
+
+Test(config, durations_and_sizes_have_units)
+{
+	static const struct {
+		const char *text;
+		int64_t us; /* -1: refused */
+	} rows[] = {
+		{ "2h", 7200000000 },
+		{ "1.5s", 1500000 },
+		{ "300ms", 300000 },
+		{ "7d", 604800000000 },
+		{ "10", 10000000 },
+		{ "0", 0 },
+		{ "1 min", 60000000 },
+		{ "5us", 5 },
+		{ "", -1 },
+		{ "h", -1 },
+		{ "-1s", -1 },
+		{ "1e3", -1 },
+		{ "1.2.3", -1 },
+		{ "nan", -1 },
+		{ "inf", -1 },
+		{ "1sx", -1 },
+		{ "9999999999999999d", -1 },
+	};
+	int64_t us;
+
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		us = -1;
+		if (config_parse_duration(rows[i].text, &us) < 0)
+			us = -1;
+		cr_expect_eq(us, rows[i].us, "%s: %lld", rows[i].text, (long long)us);
+	}
+	cr_assert_eq(config_parse_size("64MiB", &us), 0);
+	cr_assert_eq(us, 64 << 20);
+	cr_assert_lt(config_parse_size("64Mb", &us), 0);
+	cr_assert_eq(config_parse_signal("SIGUSR1"), config_parse_signal("USR1"));
+	cr_assert_eq(config_parse_signal("9"), 9);
+	cr_assert_lt(config_parse_signal("65"), 0);
+	cr_assert_lt(config_parse_signal(""), 0);
+}
+
+Test(config, a_relative_program_is_one_of_the_folder_of_app_conf_wherever_it_starts)
+{
+	char path[200];
+	struct config *config;
+
+	write_file("bin/tool", "#!/bin/sh\n");
+	snprintf(path, sizeof(path), "%s/bin/tool", rig.folder);
+	chmod(path, 0700);
+	config = load_config("work 'a' { command = { 'bin/tool' } }\n"
+			     "work 'b' { command = { 'bin/tool' }, cwd = '/' }");
+	cr_assert_str_eq(config->works[0]->command.words[0], "bin/tool");
+	cr_assert_str_eq(config->works[1]->command.words[0], path);
+	config_free(config);
+}
+
+Test(config, every_preset_is_within_its_own_range)
+{
+	struct work_config *work = work_config_new("x");
+
+	for (const struct config_option *option = work_options; option->key != NULL; option++) {
+		const int64_t *value = (const void *)((const char *)work + option->offset);
+
+		if (option->kind != OPTION_WHOLE && option->kind != OPTION_DURATION)
+			continue;
+		cr_expect((*value >= option->least && *value <= option->most) ||
+				  *value == CONFIG_NONE,
+			  "%s", option->key);
+	}
+	work_config_free(work);
+}
