@@ -3,7 +3,10 @@
  * A worker writes to FIFOs in the state directory that it holds open for reading too, so that
  * nobody gets SIGPIPE while the supervisor is away. Lines go to the console. The console is
  * a bounded queue over descriptors that never block us: what does not fit is dropped and
- * counted, and said when there is room again.
+ * counted, and said when there is room again (console.h).
+ *
+ * Owned by struct supervisor; an output is owned by its struct worker. SIGPIPE and SIGTTOU are
+ * ignored from logs_new() on.
  */
 #ifndef LW_SUPERVISOR_LOGS_H
 #define LW_SUPERVISOR_LOGS_H
@@ -24,7 +27,8 @@ struct logs_options {
 
 LW_MUST_USE int logs_new(struct loop *loop, const struct logs_options *options,
 			 struct logs **ret_logs, struct lw_err *err);
-/* Writes what is queued, for at most 500 ms of a console that takes nothing; frees. */
+/* Writes what is queued, for at most 500 ms of a console that takes nothing; frees. Outputs
+ * are closed and the sink is taken back (lw_log_to) before. */
 void logs_free(struct logs *logs);
 uint64_t logs_dropped(const struct logs *logs); /* console lines so far */
 

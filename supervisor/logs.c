@@ -1,0 +1,482 @@
+/* logs.c - FIFOs of workers, their bytes cut into lines, lines to the console. See logs.h. */
+#include "logs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "console.h"
+#include "lw_buf.h"
+
+#define QUEUE_MAX  (1u << 20)
+#define LONGEST    65536  /* longer lines are cut */
+#define READ_SIZE  65536  /* what a FIFO holds */
+#define READ_TURN  262144 /* of one stream in a turn: a flood slows only itself */
+#define TAIL_BYTES 2048
+#define TAIL_LINES 5
+#define TAIL_ROOM  16384 /* how far it grows before it is cut */
+
+enum { OUT, ERR, STREAMS };
+
+struct logs {
+	struct loop *loop;
+	struct console *consoles[STREAMS]; /* one and the same when they lead to one place */
+	char *folder;                      /* of the FIFOs */
+	size_t width;                      /* longest name seen */
+	bool prefix, colour;
+	uint8_t bytes[READ_SIZE];
+};
+
+struct stream {
+	struct output *output;
+	int which;
+	int reading, writing;
+	struct event *readable;
+	struct lw_buf partial; /* a line without its end */
+	char *path;
+};
+
+struct tail {
+	struct lw_buf lines;
+	char text[TAIL_BYTES + 1];
+};
+
+struct output {
+	struct logs *logs;
+	char *work;
+	struct lw_buf head; /* the prefix, for `width` */
+	size_t width;
+	struct stream streams[STREAMS];
+	struct tail *tail;
+	pid_t pid;
+	uint64_t run;
+};
+
+/* ---- the prefix ------------------------------------------------------------------------- */
+
+/* The same name has the same colour in every run. */
+static unsigned colour_of(const char *name)
+{
+	static const unsigned colours[] = { 31, 32, 33, 34, 35, 36, 91, 92, 93, 94, 95, 96 };
+	unsigned hash = 5381;
+
+	for (; *name != '\0'; name++)
+		hash = hash * 33 + (unsigned char)*name;
+	return colours[hash % LW_COUNT(colours)];
+}
+
+static void write_head(const struct logs *logs, const char *name, struct lw_buf *head)
+{
+	int width = (int)logs->width;
+
+	head->size = 0;
+	if (logs->colour)
+		lw_buf_printf(head, "\033[%um%-*s |\033[0m ", colour_of(name), width, name);
+	else
+		lw_buf_printf(head, "%-*s | ", width, name);
+}
+
+static void see_name(struct logs *logs, const char *name)
+{
+	size_t size = strlen(name);
+
+	if (size > logs->width)
+		logs->width = size;
+}
+
+static void print_lines(struct logs *logs, int which, const char *who, struct lw_slice text)
+{
+	LW_AUTO_BUF head = { 0 };
+
+	if (logs->prefix) {
+		see_name(logs, who);
+		write_head(logs, who, &head);
+	}
+	for (;;) {
+		const uint8_t *end = text.size == 0 ? NULL : memchr(text.data, '\n', text.size);
+		struct lw_slice line = { text.data,
+					 end == NULL ? text.size : (size_t)(end - text.data) };
+
+		console_line(logs->consoles[which], lw_buf_slice(&head), line);
+		if (end == NULL)
+			return;
+		text.data += line.size + 1;
+		text.size -= line.size + 1;
+	}
+}
+
+void logs_print(struct logs *logs, const char *who, const char *line, size_t size)
+{
+	print_lines(logs, OUT, who, (struct lw_slice){ (const uint8_t *)line, size });
+}
+
+void logs_sink(void *context, enum lw_log_level level, const char *line)
+{
+	struct logs *logs = context;
+	LW_AUTO_BUF text = { 0 };
+
+	lw_buf_printf(&text, "%s%s: %s", logs->prefix ? "" : "lw: ", lw_log_level_name(level),
+		      line);
+	print_lines(logs, ERR, "lw", lw_buf_slice(&text));
+}
+
+/* ---- lines ------------------------------------------------------------------------------ */
+
+static void tail_cut(struct lw_buf *lines, size_t most)
+{
+	if (lines->size > most)
+		lw_buf_cut(lines, lines->size - most);
+}
+
+static void tail_add(struct tail *tail, const uint8_t *line, size_t size)
+{
+	size_t skip = size > TAIL_BYTES ? size - TAIL_BYTES : 0;
+
+	lw_buf_add(&tail->lines, line + skip, size - skip);
+	lw_buf_add(&tail->lines, "\n", 1);
+	if (tail->lines.size > TAIL_ROOM)
+		tail_cut(&tail->lines, TAIL_BYTES + 1);
+}
+
+static void put_line(struct stream *stream, const uint8_t *line, size_t size)
+{
+	struct output *output = stream->output;
+	struct logs *logs = output->logs;
+
+	if (logs->prefix && output->width != logs->width) {
+		write_head(logs, output->work, &output->head);
+		output->width = logs->width;
+	}
+	if (stream->which == ERR)
+		tail_add(output->tail, line, size);
+	console_line(logs->consoles[stream->which], lw_buf_slice(&output->head),
+		     (struct lw_slice){ line, size });
+}
+
+static void put_partial(struct stream *stream)
+{
+	put_line(stream, stream->partial.data, stream->partial.size);
+	stream->partial.size = 0;
+}
+
+/* One step: up to a newline, to the longest line, or to the end. Returns what it took. */
+static size_t feed_some(struct stream *stream, const uint8_t *bytes, size_t size)
+{
+	const uint8_t *end = memchr(bytes, '\n', size);
+	size_t part = end == NULL ? size : (size_t)(end - bytes);
+	size_t room = LONGEST - stream->partial.size;
+
+	if (part > room) {
+		lw_buf_add(&stream->partial, bytes, room);
+		put_partial(stream);
+		return room;
+	}
+	if (end != NULL && stream->partial.size == 0) {
+		put_line(stream, bytes, part);
+		return part + 1;
+	}
+	lw_buf_add(&stream->partial, bytes, part);
+	if (end == NULL)
+		return part;
+	put_partial(stream);
+	return part + 1;
+}
+
+static void feed(struct stream *stream, const uint8_t *bytes, size_t size)
+{
+	while (size > 0) {
+		size_t took = feed_some(stream, bytes, size);
+
+		bytes += took;
+		size -= took;
+	}
+	if (stream->partial.size == 0)
+		lw_buf_shrink(&stream->partial, 0);
+}
+
+/* ---- reading ------------------------------------------------------------------------------ */
+
+static void stop_reading(struct stream *stream, int code)
+{
+	lw_log(LW_LOG_ERROR, "work=%s output=%s error=\"%s\"", stream->output->work, stream->path,
+	       strerror(-code));
+	if (event_del(stream->readable) < 0)
+		lw_fatal("cannot stop reading '%s'", stream->path);
+}
+
+static void read_up_to(struct stream *stream, size_t most)
+{
+	struct logs *logs = stream->output->logs;
+
+	while (most > 0) {
+		size_t size = most < sizeof(logs->bytes) ? most : sizeof(logs->bytes);
+		ssize_t got = read(stream->reading, logs->bytes, size);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && errno != EAGAIN)
+			stop_reading(stream, -errno);
+		if (got <= 0)
+			return;
+		feed(stream, logs->bytes, (size_t)got);
+		most -= (size_t)got;
+		if ((size_t)got < size)
+			return;
+	}
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	read_up_to(context, READ_TURN);
+}
+
+/* What is there now and no more: somebody may go on writing for ever. */
+static void drain(struct stream *stream, bool last)
+{
+	int there = 0;
+
+	if (stream->reading < 0)
+		return;
+	if (ioctl(stream->reading, FIONREAD, &there) < 0)
+		stop_reading(stream, -errno);
+	if (there > 0)
+		read_up_to(stream, (size_t)there);
+	if (last && stream->partial.size > 0)
+		put_partial(stream);
+}
+
+void output_drain(struct output *output, bool last)
+{
+	for (size_t i = 0; i < STREAMS; i++)
+		drain(&output->streams[i], last);
+}
+
+/* ---- one worker's output -------------------------------------------------------------------- */
+
+/* A FIFO of that name is what an earlier supervisor left; its worker may live. */
+static int make_fifo(const char *path, struct lw_err *err)
+{
+	struct stat stat_of;
+
+	if (mkfifo(path, 0600) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return lw_err_sys(err, -errno, "cannot make '%s'", path);
+	if (lstat(path, &stat_of) == 0 && S_ISFIFO(stat_of.st_mode))
+		return 0;
+	if (unlink(path) < 0 || mkfifo(path, 0600) < 0)
+		return lw_err_sys(err, -errno, "cannot replace '%s'", path);
+	return 0;
+}
+
+/* Two open files: ours does not block, the child's does, and is never without a reader. */
+static int open_ends(struct stream *stream, struct lw_err *err)
+{
+	stream->reading = open(stream->path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	if (stream->reading < 0)
+		return lw_err_sys(err, -errno, "cannot open '%s'", stream->path);
+	stream->writing = open(stream->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (stream->writing < 0)
+		return lw_err_sys(err, -errno, "cannot open '%s'", stream->path);
+	return 0;
+}
+
+static int stream_open(struct stream *stream, uint64_t worker, struct lw_err *err)
+{
+	static const char *const names[STREAMS] = { "out", "err" };
+	struct logs *logs = stream->output->logs;
+	int r;
+
+	stream->path = lw_format("%s/%llu.%s", logs->folder, (unsigned long long)worker,
+				 names[stream->which]);
+	r = make_fifo(stream->path, err);
+	if (r == 0)
+		r = open_ends(stream, err);
+	if (r < 0)
+		return r;
+	stream->readable = event_new(loop_base(logs->loop), stream->reading, EV_READ | EV_PERSIST,
+				     on_readable, stream);
+	if (stream->readable == NULL || event_add(stream->readable, NULL) < 0)
+		return lw_err_set(err, -ENOMEM, "cannot wait for '%s'", stream->path);
+	return 0;
+}
+
+static void stream_close(struct stream *stream)
+{
+	if (stream->readable != NULL)
+		event_free(stream->readable);
+	lw_close(stream->reading);
+	lw_close(stream->writing);
+	if (stream->path != NULL && unlink(stream->path) < 0 && errno != ENOENT)
+		lw_log(LW_LOG_WARNING, "cannot remove '%s': %s", stream->path, strerror(errno));
+	lw_free(stream->path);
+	lw_buf_done(&stream->partial);
+}
+
+LW_AUTO_DEFINE(struct output *, output_close)
+
+int output_open(struct logs *logs, const char *work, uint64_t worker, struct output **ret_output,
+		struct lw_err *err)
+{
+	LW_AUTO(output_close)
+	struct output *output = LW_NEW(struct output);
+
+	output->logs = logs;
+	output->work = lw_strdup(work);
+	output->tail = LW_NEW(struct tail);
+	for (int i = 0; i < STREAMS; i++)
+		output->streams[i] = (struct stream){
+			.output = output, .which = i, .reading = -1, .writing = -1
+		};
+	for (int i = 0; i < STREAMS; i++) {
+		int r = stream_open(&output->streams[i], worker, err);
+
+		if (r < 0)
+			return r;
+	}
+	see_name(logs, work);
+	*ret_output = LW_TAKE(output);
+	return 0;
+}
+
+void output_close(struct output *output)
+{
+	int saved = errno;
+
+	if (output == NULL)
+		return;
+	output_drain(output, true);
+	for (size_t i = 0; i < STREAMS; i++)
+		stream_close(&output->streams[i]);
+	lw_buf_done(&output->head);
+	lw_buf_done(&output->tail->lines);
+	lw_free(output->tail);
+	lw_free(output->work);
+	lw_free(output);
+	errno = saved;
+}
+
+/* All incarnations share the open file: one that made it nonblocking must not trouble the
+ * next. */
+void output_fds(const struct output *output, int ret_fds[2])
+{
+	for (size_t i = 0; i < STREAMS; i++) {
+		ret_fds[i] = output->streams[i].writing;
+		if (fcntl(ret_fds[i], F_SETFL, 0) < 0)
+			lw_log(LW_LOG_WARNING, "work=%s output=%s error=\"%s\"", output->work,
+			       output->streams[i].path, strerror(errno));
+	}
+}
+
+void output_of(struct output *output, pid_t pid, uint64_t run)
+{
+	if (pid != output->pid)
+		lw_buf_shrink(&output->tail->lines, 0);
+	output->pid = pid;
+	output->run = run;
+}
+
+/* Where the last TAIL_LINES lines begin, their last newline left out. */
+static size_t tail_start(const struct lw_buf *lines)
+{
+	size_t at = lines->size - 1;
+
+	for (int count = 0; at > 0; at--)
+		if (lines->data[at - 1] == '\n' && ++count == TAIL_LINES)
+			break;
+	return at;
+}
+
+const char *output_tail(const struct output *output)
+{
+	struct tail *tail = output->tail;
+	size_t start, size;
+
+	if (tail->lines.size == 0)
+		return "";
+	tail_cut(&tail->lines, TAIL_BYTES + 1);
+	start = tail_start(&tail->lines);
+	size = tail->lines.size - 1 - start;
+	/* It may begin within a character, and a message is text. */
+	while (size > 0 && (tail->lines.data[start] & 0xc0) == 0x80) {
+		start++;
+		size--;
+	}
+	for (size_t i = 0; i < size; i++) {
+		char byte = (char)tail->lines.data[start + i];
+
+		tail->text[i] = byte == '\0' ? '?' : byte;
+	}
+	tail->text[size] = '\0';
+	return tail->text;
+}
+
+/* ---- all of them ---------------------------------------------------------------------------- */
+
+static int make_folder(const char *path, struct lw_err *err)
+{
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return lw_err_sys(err, -errno, "cannot make folder '%s'", path);
+	return 0;
+}
+
+int logs_new(struct loop *loop, const struct logs_options *options, struct logs **ret_logs,
+	     struct lw_err *err)
+{
+	size_t most = options->queue_max == 0 ? QUEUE_MAX : options->queue_max;
+	LW_AUTO(lw_free)
+	char *folder = lw_format("%s/fifo", options->state_dir);
+	struct logs *logs;
+	int r = make_folder(folder, err);
+
+	if (r < 0)
+		return r;
+	/* A reader that went away is an error to read, not a reason to end; nor is a terminal
+	 * that another job has. lw_spawn() gives children the defaults. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN);
+	logs = LW_NEW(struct logs);
+	logs->loop = loop;
+	logs->folder = LW_TAKE(folder);
+	logs->prefix = options->prefix;
+	logs->colour = options->colour;
+	logs->consoles[OUT] = console_new(loop, STDOUT_FILENO, most);
+	logs->consoles[ERR] = console_same_place(STDOUT_FILENO, STDERR_FILENO)
+				      ? logs->consoles[OUT]
+				      : console_new(loop, STDERR_FILENO, most);
+	*ret_logs = logs;
+	return 0;
+}
+
+void logs_free(struct logs *logs)
+{
+	int saved = errno;
+
+	if (logs == NULL)
+		return;
+	for (size_t i = STREAMS; i-- > 0;) {
+		if (i > 0 && logs->consoles[i] == logs->consoles[OUT])
+			continue;
+		console_finish(logs->consoles[i]);
+		console_free(logs->consoles[i]);
+	}
+	lw_free(logs->folder);
+	lw_free(logs);
+	errno = saved;
+}
+
+uint64_t logs_dropped(const struct logs *logs)
+{
+	uint64_t dropped = console_dropped(logs->consoles[OUT]);
+
+	if (logs->consoles[ERR] != logs->consoles[OUT])
+		dropped += console_dropped(logs->consoles[ERR]);
+	return dropped;
+}
