@@ -240,8 +240,15 @@ static int value_tostring(lua_State *L)
 {
 	struct flow_value *value = flow_check(L, 1, KIND_VALUE, "a value");
 	struct lw_slice slice = view_slice(L, 1, value);
+	struct lw_item item = item_at(slice);
+	char digits[24];
 
-	push_json(L, slice);
+	if (item.type == LW_UINT) {
+		snprintf(digits, sizeof(digits), "%llu", (unsigned long long)item.u);
+		lua_pushstring(L, digits);
+	} else {
+		push_json(L, slice);
+	}
 	return 1;
 }
 
