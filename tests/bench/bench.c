@@ -17,7 +17,7 @@ struct group {
 };
 
 static const struct group groups[] = {
-	{ "hit", bench_hit, true, false, "a skipped call from the flow" },
+	{ "hit", bench_hit, false, true, "a skipped call from the flow" },
 	{ "roundtrip", bench_roundtrip, true, false, "a call until the flow sees it succeed" },
 	{ "throughput", bench_throughput, true, false, "runs a second of native works" },
 	{ "command", bench_command, true, false, "runs a second of /bin/true" },

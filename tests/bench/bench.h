@@ -33,8 +33,9 @@ pid_t spawn(const char *const *argv, int output);
 
 /* ---- rows (report.c) ---------------------------------------------------------------- */
 
-/* The row's unit and goal stand in the table; NAN: not measured, or no floor. */
-void report(const char *name, double value, double floor);
+/* The row's unit and goal stand in the table; NAN: not measured, or no floor. False when the
+ * row has a goal that is not met. */
+bool report(const char *name, double value, double floor);
 void report_note(const char *format, ...) LW_PRINTF(1, 2); /* printed below the row */
 void report_as_json(bool json);
 void report_machine(void);

@@ -165,19 +165,20 @@ static void print_row(const struct row *row, double value, double floor, bool me
 	       verdict, isfinite(floor) && row->floor != NULL ? row->floor : "");
 }
 
-void report(const char *name, double value, double floor)
+bool report(const char *name, double value, double floor)
 {
 	const struct row *row = row_find(name);
-	bool met = isfinite(value) && goal_met(row, value, value / floor);
+	bool met = row->goal == NO_GOAL || (isfinite(value) && goal_met(row, value, value / floor));
 
 	if (mute)
-		return;
+		return met;
 	if (!isfinite(value))
 		unknown++;
 	else if (!met)
 		missed++;
 	(as_json ? print_json : print_row)(row, value, floor, met);
 	fflush(stdout);
+	return met;
 }
 
 void report_note(const char *format, ...)
@@ -229,11 +230,14 @@ void report_machine(void)
 {
 	struct utsname system;
 	char processor[128];
+	double load[1] = { 0 };
 	cpu_set_t usable;
 
 	uname(&system);
 	processor_name(processor, sizeof(processor));
 	sched_getaffinity(0, sizeof(usable), &usable);
-	fprintf(as_json ? stderr : stdout, "%d x %s, %s %s, %s, lw %s\n", CPU_COUNT(&usable),
-		processor, system.sysname, system.release, COMPILER, LW_VERSION);
+	getloadavg(load, 1);
+	fprintf(as_json ? stderr : stdout, "%d x %s, %s %s, %s, lw %s, load before %.1f\n",
+		CPU_COUNT(&usable), processor, system.sysname, system.release, COMPILER, LW_VERSION,
+		load[0]);
 }
