@@ -136,6 +136,8 @@ static int parse_from(struct lw_slice in, bool end, struct reply *reply, struct 
 	if (strncmp(head, "HTTP/1.", 7) != 0 || strlen(head) < 12)
 		return lw_err_set(err, -EBADMSG, "the answer is no HTTP");
 	reply->status = atoi(head + 9);
+	if (reply->status < 100 || reply->status > 599)
+		return lw_err_set(err, -EBADMSG, "the answer is no HTTP");
 	if (reply->status == 100)
 		return parse_from((struct lw_slice){ in.data + at, in.size - at }, end, reply, err);
 	return take_body(in, at, head, end, reply, err);

@@ -42,7 +42,7 @@ struct screen screen_of(FILE *out)
 
 void print_duration(double seconds, char text[32])
 {
-	int64_t whole = seconds > 0 && seconds < 1e15 ? (int64_t)seconds : 0;
+	int64_t whole = seconds > 0 ? (int64_t)(seconds < 1e12 ? seconds : 1e12) : 0;
 
 	if (seconds < 60)
 		(void)snprintf(text, 32, "%.1f s", seconds > 0 ? seconds : 0.0);

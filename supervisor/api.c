@@ -116,7 +116,6 @@ static void wait_free(void *object)
 {
 	struct wait *wait = object;
 
-	run_unref(wait->run);
 	lw_free(wait->why);
 	lw_free(wait);
 }
@@ -126,6 +125,7 @@ static void wait_end(struct wait *wait)
 {
 	watcher_cancel(&wait->watcher);
 	journal_cancel(wait->app->journal, &wait->journal);
+	run_unref(LW_TAKE(wait->run)); /* now: at the end the app goes before the loop */
 	loop_retire(wait->app->loop, wait, wait_free);
 }
 
@@ -305,46 +305,70 @@ static void finish_up(struct wait *wait)
 		      wait->work->config->name, reason != NULL ? reason : "it gave up");
 		return;
 	}
-	finish_work(wait);
+	if (wait->work->held)
+		failf(wait->request, 409, "stopped", "work '%s' was stopped meanwhile",
+		      wait->work->config->name);
+	else
+		finish_work(wait);
 }
 
-static void await_up(struct ask *ask)
+static void await(struct ask *ask, bool done, struct watcher **list,
+		  void (*finish)(struct wait *wait))
 {
-	struct wait *wait = wait_new(ask, ask->wait ? finish_up : finish_work);
+	struct wait *wait = wait_new(ask, finish);
 
-	if (ask->wait && !work_is_up(ask->work))
-		wait_watch(wait, &ask->work->up_watchers);
+	if (ask->wait && !done)
+		wait_watch(wait, list);
 	else
 		wait_stable(wait);
+}
+
+static bool refuse_at_end(struct ask *ask)
+{
+	if (ask->app->stage != APP_STOPPING && ask->app->stage != APP_OVER)
+		return false;
+	fail(ask->request, 409, "ending", "the app is stopping", NULL);
+	return true;
 }
 
 static void do_start(struct ask *ask)
 {
+	if (refuse_at_end(ask))
+		return;
 	work_start(ask->work);
-	await_up(ask);
+	await(ask, work_is_up(ask->work), &ask->work->up_watchers,
+	      ask->wait ? finish_up : finish_work);
 }
 
 static void do_restart(struct ask *ask)
 {
+	if (refuse_at_end(ask))
+		return;
 	work_restart(ask->work);
-	await_up(ask);
+	await(ask, work_is_up(ask->work), &ask->work->up_watchers,
+	      ask->wait ? finish_up : finish_work);
 }
 
+/* Done when the processes that were killed are replaced, or gone where nothing may run. */
 static void do_kill(struct ask *ask)
 {
-	work_kill(ask->work);
-	await_up(ask);
+	struct work *work = ask->work;
+	bool stays_down = work->held || work->stopped || ask->app->stage != APP_RUNNING;
+	bool none = !work_has_process(work);
+
+	work_kill(work);
+	if (stays_down)
+		await(ask, !work_has_process(work), &work->gone_watchers, finish_work);
+	else
+		await(ask, none, &work->up_watchers, ask->wait && !none ? finish_up : finish_work);
 }
 
+/* Whoever waits for the work to be up waits in vain now: finish_up says so. */
 static void do_stop(struct ask *ask)
 {
-	struct wait *wait = wait_new(ask, finish_work);
-
 	work_stop(ask->work, false);
-	if (ask->wait && work_has_process(ask->work))
-		wait_watch(wait, &ask->work->gone_watchers);
-	else
-		wait_stable(wait);
+	watchers_tell(&ask->work->up_watchers);
+	await(ask, !work_has_process(ask->work), &ask->work->gone_watchers, finish_work);
 }
 
 static void do_end(struct ask *ask)

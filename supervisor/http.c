@@ -45,11 +45,17 @@ struct http {
 	struct loop_timer pause;
 	struct http_client *clients;
 	size_t count;
+	int64_t deadline;
 };
 
 size_t http_client_count(const struct http *http)
 {
 	return http->count;
+}
+
+void http_set_deadline(struct http *http, int64_t us)
+{
+	http->deadline = us;
 }
 
 /* ---- the end of a client ------------------------------------------------------------ */
@@ -216,7 +222,8 @@ static void serve(struct http_client *client)
 		return;
 	request->body = (struct lw_slice){ 0 };
 	lw_buf_cut(&client->in, used);
-	lw_buf_shrink(&client->in, client->in.size + KEEP_ROOM);
+	if (client->in.size == 0)
+		lw_buf_shrink(&client->in, KEEP_ROOM);
 }
 
 static void pull(struct http_client *client)
@@ -272,7 +279,7 @@ static void on_written(struct bufferevent *bev, void *context)
 		return;
 	}
 	if (client->head_size == 0) /* not after "100 Continue" */
-		loop_timer_set(&client->deadline, HTTP_DEADLINE_US);
+		loop_timer_set(&client->deadline, client->http->deadline);
 	client_step(client);
 }
 
@@ -298,8 +305,8 @@ static void on_deadline(struct loop_timer *timer)
 		client_close(client); /* said nothing */
 		return;
 	}
-	lw_err_set(&err, -400, "the request was not whole within %d s",
-		   (int)(HTTP_DEADLINE_US / 1000000));
+	lw_err_set(&err, -400, "the request was not whole within %.3g s",
+		   (double)client->http->deadline / 1e6);
 	refuse(client, 400, &err);
 }
 
@@ -337,7 +344,7 @@ static void client_new(struct http *http, int fd, const struct ucred *peer)
 	bufferevent_setwatermark(client->bev, EV_READ, 0, READ_AHEAD);
 	(void)bufferevent_set_timeouts(client->bev, NULL, &patience);
 	loop_timer_init(&client->deadline, http->app->loop, on_deadline);
-	loop_timer_set(&client->deadline, HTTP_DEADLINE_US);
+	loop_timer_set(&client->deadline, client->http->deadline);
 	client->next = http->clients;
 	client->link = &http->clients;
 	if (client->next != NULL)
@@ -402,6 +409,7 @@ int http_new(struct app *app, const char *socket_path, struct http **ret_http, s
 	http->app = app;
 	http->path = lw_strdup(socket_path);
 	http->fd = fd;
+	http->deadline = HTTP_DEADLINE_US;
 	http->accept = event_new(loop_base(app->loop), fd, EV_READ | EV_PERSIST, on_accept, http);
 	if (http->accept == NULL)
 		lw_fatal("out of memory");

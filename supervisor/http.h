@@ -31,6 +31,7 @@ LW_MUST_USE int http_new(struct app *app, const char *socket_path, struct http *
 			 struct lw_err *err);
 void http_free(struct http *http); /* answers who waits for the end; closes; removes the socket */
 size_t http_client_count(const struct http *http);
+void http_set_deadline(struct http *http, int64_t us); /* for tests: instead of 10 s */
 
 /* A request in hand: from api_serve() until http_reply() or `gone`. Owned by its client. */
 struct http_request {
