@@ -317,7 +317,7 @@ int http_parse_chunks(struct lw_slice in, size_t *at, struct lw_buf *body, struc
 {
 	for (;;) {
 		struct lw_slice line;
-		size_t next, size;
+		size_t next = 0, size = 0;
 		int r = take_line(in, *at, &line, &next, err);
 
 		if (r <= 0)
