@@ -47,15 +47,6 @@ void *flow_new(lua_State *L, enum flow_kind kind, size_t size, int user_values)
 	return object;
 }
 
-void *flow_is(lua_State *L, int index, enum flow_kind kind)
-{
-	enum flow_kind *object = NULL;
-
-	if (lua_type(L, index) == LUA_TUSERDATA)
-		object = lua_touserdata(L, index);
-	return object != NULL && *object == kind ? object : NULL;
-}
-
 void *flow_check(lua_State *L, int index, enum flow_kind kind, const char *what)
 {
 	void *object = flow_is(L, index, kind);
@@ -540,6 +531,13 @@ void flow_print_to(struct flow *flow, flow_print_fn *print, void *context)
 
 /* ---- a pass ---------------------------------------------------------------------------------------- */
 
+/* The sandbox is small and lives on; a collection that marks all of it after every 60 KiB of
+ * short-lived tables would cost more than the calls do. */
+static void tune_collector(struct flow *flow)
+{
+	lua_gc(flow->lua, LUA_GCINC, flow->memory < (1u << 20) ? 1000 : 200, 0, 0);
+}
+
 /* Protected. The pass has its own Lua thread, which is dropped with everything on it. */
 static int run_pass(lua_State *L)
 {
@@ -579,6 +577,7 @@ void flow_pass(struct flow *flow, struct app *app, struct flow_result *ret_resul
 	flow->app = app;
 	flow->result = ret_result;
 	flow->passes++;
+	tune_collector(flow);
 	guard_begin(flow, flow->lua);
 	lua_pushcfunction(flow->lua, run_pass);
 	status = lua_pcall(flow->lua, 0, 0, 0);

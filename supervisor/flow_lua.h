@@ -102,7 +102,12 @@ LW_MUST_USE int flow_read_file(const char *path, struct lw_buf *out, struct lw_e
 /* A new userdata of this kind with its metatable, on the stack. */
 void *flow_new(lua_State *L, enum flow_kind kind, size_t size, int user_values);
 /* The userdata at `index` when it is of this kind, else NULL. */
-void *flow_is(lua_State *L, int index, enum flow_kind kind);
+static inline void *flow_is(lua_State *L, int index, enum flow_kind kind)
+{
+	enum flow_kind *object = lua_touserdata(L, index); /* nobody has a light one */
+
+	return object != NULL && *object == kind ? object : NULL;
+}
 void *flow_check(lua_State *L, int index, enum flow_kind kind, const char *what);
 /* Makes the metatable of a kind from functions; it is left on the stack. */
 void flow_metatable(lua_State *L, enum flow_kind kind, const char *name, const luaL_Reg *functions);

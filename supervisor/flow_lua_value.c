@@ -320,6 +320,8 @@ static int null_tostring(lua_State *L)
 
 /* ---- Lua to msgpack -------------------------------------------------------------------- */
 
+#define STACK_SLOTS (3 * LW_DEPTH_MAX + 8) /* a key, a value and a spare for each level */
+
 /* One table on the way down: to find cycles and to say where an error is. */
 struct step {
 	const void *table;
@@ -475,9 +477,11 @@ static int enter(struct encoder *encoder, int index)
 		if (encoder->steps[i].table == table)
 			return complain(encoder, "a table that contains itself cannot be %s",
 					encoder->role);
-	if (encoder->depth >= encoder->most || !lua_checkstack(encoder->L, 8))
+	if (encoder->depth >= encoder->most)
 		return complain(encoder, "tables within each other deeper than %d", encoder->most);
-	encoder->steps[encoder->depth++] = (struct step){ .table = table };
+	encoder->steps[encoder->depth].table = table;
+	encoder->steps[encoder->depth].key = NULL;
+	encoder->steps[encoder->depth++].index = 0;
 	return 0;
 }
 
@@ -558,8 +562,6 @@ static int encode_table(struct encoder *encoder, int index)
 {
 	size_t n;
 
-	if (!lua_checkstack(encoder->L, 8))
-		return complain(encoder, "out of stack");
 	n = list_length(encoder->L, index);
 	return n > 0 ? encode_list(encoder, index, n) : encode_map(encoder, index, 0);
 }
@@ -598,16 +600,22 @@ static int encode_any(struct encoder *encoder, int index)
 }
 
 /* What was spliced in was only known to be within the bounds by itself. */
-static int check_spliced(const struct encoder *encoder, size_t at)
+static int check_spliced(const struct encoder *encoder, struct lw_slice value)
+{
+	struct lw_err err;
+
+	if (lw_value_check(value, &err) >= 0)
+		return 0;
+	return lw_err_set(encoder->err, -EINVAL, "%s: %s", encoder->subject, err.text);
+}
+
+static inline int check_whole(const struct encoder *encoder, size_t at)
 {
 	struct lw_slice value = { encoder->out->data + at, encoder->out->size - at };
-	struct lw_err err = { 0 };
 
 	if (value.size > LW_VALUE_MAX)
 		return complain(encoder, "too large: at most %u MiB", LW_VALUE_MAX >> 20);
-	if (!encoder->spliced || lw_value_check(value, &err) >= 0)
-		return 0;
-	return lw_err_set(encoder->err, -EINVAL, "%s: %s", encoder->subject, err.text);
+	return encoder->spliced ? check_spliced(encoder, value) : 0;
 }
 
 static struct encoder encoder_for(lua_State *L, struct lw_buf *out, const char *subject,
@@ -634,10 +642,10 @@ int flow_encode(lua_State *L, int index, struct lw_buf *out, const char *subject
 	size_t at = out->size;
 	int r;
 
-	if (!lua_checkstack(L, 8))
+	if (!lua_checkstack(L, STACK_SLOTS))
 		return lw_err_set(err, -ENOMEM, "out of stack");
 	r = encode_any(&encoder, lua_absindex(L, index));
-	return r < 0 ? r : check_spliced(&encoder, at);
+	return r < 0 ? r : check_whole(&encoder, at);
 }
 
 /* Plain table, no metatable, empty or with a name as first key: named arguments. */
@@ -678,7 +686,7 @@ int flow_encode_call(lua_State *L, int first, int last, struct lw_buf *out, stru
 	int r;
 	bool named;
 
-	if (!lua_checkstack(L, 8))
+	if (!lua_checkstack(L, STACK_SLOTS))
 		return lw_err_set(err, -ENOMEM, "out of stack");
 	named = last >= first && is_named(L, last);
 	lw_buf_add(out, "", 1);
@@ -690,7 +698,7 @@ int flow_encode_call(lua_State *L, int first, int last, struct lw_buf *out, stru
 			return r;
 	}
 	put_head(out, at, (size_t)(last - first + 1 - (named ? 1 : 0)), false);
-	r = check_spliced(&encoder, at);
+	r = check_whole(&encoder, at);
 	if (r < 0)
 		return r;
 	named_at = out->size;
@@ -700,7 +708,7 @@ int flow_encode_call(lua_State *L, int first, int last, struct lw_buf *out, stru
 		return 0;
 	}
 	r = encode_named(&encoder, last);
-	return r < 0 ? r : check_spliced(&encoder, named_at);
+	return r < 0 ? r : check_whole(&encoder, named_at);
 }
 
 int flow_encode_args(lua_State *L, int table, struct lw_buf *out, struct lw_err *err)
@@ -710,7 +718,7 @@ int flow_encode_args(lua_State *L, int table, struct lw_buf *out, struct lw_err 
 	int r;
 
 	table = lua_absindex(L, table);
-	if (!lua_checkstack(L, 8))
+	if (!lua_checkstack(L, STACK_SLOTS))
 		return lw_err_set(err, -ENOMEM, "out of stack");
 	n = lua_rawlen(L, table);
 	r = encode_list(&encoder, table, n);
@@ -735,6 +743,7 @@ static int push_settled(lua_State *L, bool map)
 		return 1;
 	}
 	luaL_checktype(L, 1, LUA_TTABLE);
+	luaL_checkstack(L, STACK_SLOTS, "values");
 	out->size = 0;
 	if (map)
 		r = encode_map(&encoder, 1, 0);
@@ -745,7 +754,7 @@ static int push_settled(lua_State *L, bool map)
 	else
 		r = encode_list(&encoder, 1, lua_rawlen(L, 1));
 	if (r >= 0)
-		r = check_spliced(&encoder, 0);
+		r = check_whole(&encoder, 0);
 	if (r < 0)
 		flow_raise(L, "%s", err.text);
 	flow_push_value(L, lw_buf_slice(out));

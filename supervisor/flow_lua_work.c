@@ -473,7 +473,7 @@ LW_NORETURN static void raise_failure(lua_State *L, const struct flow_work *of,
 static struct lw_slice make_call(lua_State *L, const struct flow_work *of, const struct work *work)
 {
 	struct lw_buf *call = &flow_of(L)->call;
-	struct lw_err err = { 0 };
+	struct lw_err err;
 
 	call->size = 0;
 	lw_buf_add(call, work->head.data, work->head.size);
@@ -487,8 +487,8 @@ static int work_method_run(lua_State *L)
 	struct flow_work *of;
 	struct work *work = check_work(L, &of);
 	struct lw_slice call = make_call(L, of, work);
-	struct answer answer = { .stage = STAGE_NOT_STARTED };
-	struct lw_err err = { 0 };
+	struct answer answer;
+	struct lw_err err;
 
 	if (work_call(work, call, FROM_FLOW, &answer, &err) < 0)
 		raise_of_work(L, of, &err);
@@ -520,7 +520,7 @@ static int forget_or_retry(lua_State *L,
 	struct flow_work *of;
 	struct work *work = check_work(L, &of);
 	struct lw_slice call = { NULL, 0 };
-	struct lw_err err = { 0 };
+	struct lw_err err;
 	int n;
 
 	if (lua_gettop(L) > 1)
@@ -727,7 +727,7 @@ static int state_newindex(lua_State *L)
 	struct work *work;
 	struct lw_buf *value = &flow_of(L)->call;
 	const char *name = state_name(L, 2);
-	struct lw_err err = { 0 };
+	struct lw_err err;
 	char subject[300];
 	int r;
 

@@ -300,3 +300,40 @@ Test(config, every_preset_is_within_its_own_range)
 	}
 	work_config_free(work);
 }
+
+/* ---- the manual ---------------------------------------------------------------------------- */
+
+/* What man/app.conf.5 must have for an option. */
+static void print_for_manual(const struct config_option *option, struct lw_buf *out)
+{
+	if (option->kind == OPTION_LATER) {
+		lw_buf_printf(out, "\n.Ic %s", option->key);
+		return;
+	}
+	lw_buf_printf(out, ".It Ic %s\n%s.\nTakes ", option->key, option->sentence);
+	option_wanted(option, out);
+	if (option->preset[0] != '\0')
+		lw_buf_printf(out, ";\ndefault\n.Li %s .\n", option->preset);
+	else
+		lw_buf_printf(out, ";\nno default.\n");
+}
+
+Test(config, the_manual_has_every_option_as_in_the_table)
+{
+	static const struct config_option *const tables[] = { app_options, work_options };
+	static char page[64 << 10];
+	FILE *file = fopen(LW_VECTORS "/../../man/app.conf.5", "r");
+
+	cr_assert_not_null(file);
+	page[fread(page, 1, sizeof(page) - 1, file)] = '\0';
+	fclose(file);
+	for (size_t i = 0; i < LW_COUNT(tables); i++)
+		for (const struct config_option *option = tables[i]; option->key != NULL;
+		     option++) {
+			LW_AUTO_BUF wanted = { 0 };
+
+			print_for_manual(option, &wanted);
+			cr_expect_not_null(strstr(page, lw_buf_text(&wanted)), "%s wants:\n%s",
+					   option->key, lw_buf_text(&wanted));
+		}
+}
