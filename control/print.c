@@ -407,7 +407,7 @@ static void print_works(const struct screen *screen, const json_t *works)
 		processes_cell(&table, json_object_get(work, "processes"));
 		count_cell(&table, count_of(work, "queue"));
 		count_cell(&table, count_of(work, "misses"));
-		count_cell(&table, count_of(runs, "failed"));
+		count_cell(&table, count_of(runs != NULL ? runs : work, "failed"));
 		count_cell(&table, count_of(work, "hits"));
 		note_cell(&table, work);
 	}

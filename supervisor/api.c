@@ -287,7 +287,7 @@ static void finish_work(struct wait *wait)
 {
 	LW_AUTO_BUF out = { 0 };
 
-	describe_work(wait->work, true, &out);
+	describe_work(wait->work, false, &out);
 	answer(wait->request, &out);
 }
 
