@@ -292,13 +292,20 @@ static inline const char *json_of(struct lw_slice value)
 
 /* ---- ends ------------------------------------------------------------------------------ */
 
+/* valgrind knows no pidfd: short naps with a deadline do where there is none. */
 static inline int boss_exit_status(void)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, boss.worker, 0), status;
+	int64_t until = now_ms() + DEADLINE_MS;
+	struct timespec nap = { 0, 1000000 };
 
-	await_readable(pidfd, "the worker's end");
+	if (pidfd >= 0)
+		await_readable(pidfd, "the worker's end");
 	lw_close(pidfd);
-	cr_assert_eq(waitpid(boss.worker, &status, 0), boss.worker);
+	while (waitpid(boss.worker, &status, WNOHANG) != boss.worker) {
+		cr_assert_lt(now_ms(), until, "waited in vain for the worker's end");
+		nanosleep(&nap, NULL);
+	}
 	boss.worker = 0;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

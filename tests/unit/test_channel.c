@@ -346,7 +346,7 @@ Test(channel, a_value_larger_than_the_socket_takes_arrives)
 							     .value = lw_buf_slice(&value) } });
 	pid = fork();
 	if (pid == 0)
-		_exit(channel_settle(channel, DEADLINE_MS) == 0 ? 0 : 1);
+		_exit(channel_settle(channel, DEADLINE_MS) == 0 ? 0 : 1); /* sends the rest */
 	boss_expect(&msg, LW_MSG_STATE);
 	cr_assert_eq(msg.state.value.size, value.size);
 	boss_ack(msg.state.sequence);
