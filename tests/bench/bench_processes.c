@@ -427,6 +427,10 @@ static void measure_idle(const char *row, const char *interval)
 		daemon_explain(daemon, row);
 	else
 		count = traced_calls(&trace, daemon_pid(daemon), row);
+	if (status != NULL && daemon_gone(daemon)) {
+		report_note("%s: the supervisor ended meanwhile", row);
+		count = NAN;
+	}
 	report(row, count, NAN);
 	unlink(trace.path);
 	daemon_stop(daemon);
