@@ -219,7 +219,7 @@ int lw_spawn(const struct lw_spawn *spawn, pid_t *ret_pid, int *ret_pidfd, struc
 		return report(&plan, plan.step, -plan.error, err);
 	}
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (pidfd < 0) {
+	if (pidfd < 0 && errno != ENOSYS) {
 		r = -errno;
 		kill(pid, SIGKILL);
 		reap(pid);

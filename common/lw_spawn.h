@@ -28,7 +28,8 @@ struct lw_spawn {
 	size_t fd_count;       /* entries of fds in use, 3 or more */
 };
 
-/* 0, *ret_pid and a close-on-exec *ret_pidfd; or -errno. */
+/* 0, *ret_pid and a close-on-exec *ret_pidfd (-1 where the kernel, or valgrind, has none); or
+ * -errno. */
 LW_MUST_USE int lw_spawn(const struct lw_spawn *spawn, pid_t *ret_pid, int *ret_pidfd,
 			 struct lw_err *err);
 

@@ -18,10 +18,6 @@
 #include "reap.h"
 #include "worker_private.h"
 
-#ifndef P_PIDFD
-#define P_PIDFD 3
-#endif
-
 #define REDIAL_GRACE  5000000  /* us a living process may be without its channel */
 #define SWEEP_EVERY   10000    /* us between two looks at what is left of a tree */
 #define END_TERM_MOST 2000000  /* us that descendants have between TERM and KILL */
@@ -333,6 +329,15 @@ static void on_exit_event(evutil_socket_t fd, short what, void *context)
 	worker_exited(context);
 }
 
+static void watch_exit(struct worker *worker)
+{
+	worker->exit_event = event_new(loop_base(worker->app->loop), worker->pidfd, EV_READ,
+				       on_exit_event, worker);
+	if (worker->exit_event == NULL)
+		lw_fatal("out of memory");
+	event_add(worker->exit_event, NULL);
+}
+
 static void begin_incarnation(struct worker *worker)
 {
 	struct timespec boot;
@@ -371,11 +376,8 @@ WORKER_ACTION(spawn)
 	worker->tree.leader = worker->tree.session = worker->pid;
 	reaper_add(worker->app->reaper, worker->pid, worker);
 	output_of(worker->output, worker->pid, 0);
-	worker->exit_event = event_new(loop_base(worker->app->loop), worker->pidfd, EV_READ,
-				       on_exit_event, worker);
-	if (worker->exit_event == NULL)
-		lw_fatal("out of memory");
-	event_add(worker->exit_event, NULL);
+	if (worker->pidfd >= 0) /* else SIGCHLD tells alone */
+		watch_exit(worker);
 	if (worker->work->config->start_timeout != CONFIG_NONE)
 		loop_timer_set(&worker->timer, worker->work->config->start_timeout);
 	return 0;
@@ -573,9 +575,10 @@ static char *death_text(const siginfo_t *info)
 void worker_exited(struct worker *worker)
 {
 	siginfo_t info = { .si_pid = 0 };
+	idtype_t by = worker->pidfd >= 0 ? (idtype_t)P_PIDFD : P_PID;
+	id_t id = (id_t)(worker->pidfd >= 0 ? worker->pidfd : worker->pid);
 
-	if (worker->pid == 0 ||
-	    waitid(P_PIDFD, (id_t)worker->pidfd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+	if (worker->pid == 0 || waitid(by, id, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
 		return;
 	free(worker->last_death);
 	worker->last_death = death_text(&info);
