@@ -378,6 +378,7 @@ static int do_calls(struct job *job)
 	LW_AUTO(lw_free)
 	char *path = work_path(job, job->verb, "");
 	json_t *body;
+	json_int_t count;
 	int status;
 
 	if (given(job, OPT_ALL) == (job->word_count > 1))
@@ -396,8 +397,9 @@ static int do_calls(struct job *job)
 	if (given(job, OPT_JSON))
 		return pass_through(job);
 	body = parsed(job);
-	(void)printf("%s: %" JSON_INTEGER_FORMAT " calls\n", job->verb,
-		     json_integer_value(json_object_get(body, "calls")));
+	count = json_integer_value(json_object_get(body, "calls"));
+	(void)printf("%s: %" JSON_INTEGER_FORMAT " %s\n", job->verb, count,
+		     count == 1 ? "call" : "calls");
 	json_decref(body);
 	return LWCTL_DONE;
 }
