@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -689,6 +690,24 @@ Test(http, a_client_that_says_nothing_is_closed)
 	http_set_deadline(http, 50000);
 	await_close(&client);
 	cr_expect_eq(client.in.size, 0u);
+	hang_up(&client);
+}
+
+Test(http, another_user_is_turned_away_even_when_the_socket_lets_him_in)
+{
+	struct client client;
+
+	if (geteuid() != 0)
+		cr_skip_test("needs root");
+	cr_assert_eq(chmod(folder, 0755), 0);
+	cr_assert_eq(chmod(path, 0666), 0);
+	cr_assert_eq(seteuid(65534), 0);
+	client = dial();
+	cr_assert_eq(seteuid(0), 0);
+	await_close(&client);
+	cr_expect_not_null(strstr(lw_buf_text(&client.in), "403 Forbidden"), "%s",
+			   lw_buf_text(&client.in));
+	cr_expect_eq(http_client_count(http), 0u);
 	hang_up(&client);
 }
 
