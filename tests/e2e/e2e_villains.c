@@ -280,13 +280,12 @@ TEST(a_grandchild_is_gone_when_its_worker_is_killed_from_outside)
 {
 	struct rig_proc *proc = play("grandchild", "run");
 	pid_t pid = left(proc);
-	double leader;
+	pid_t leader;
 
 	AWAIT(rig_is(rig_work("villain"), "stage", "succeeded"));
-	leader = rig_number(rig_work("villain"), "processes.0.pid");
-	CHECK(kill((pid_t)leader, SIGKILL) == 0);
-	AWAIT(rig_number(rig_work("villain"), "processes.0.pid") > 0 &&
-	      rig_number(rig_work("villain"), "processes.0.pid") != leader);
+	leader = (pid_t)rig_number(rig_work("villain"), "processes.0.pid");
+	CHECK(kill(leader, SIGKILL) == 0);
+	AWAIT(rig_number(rig_work("villain"), "processes.0.starts") == 2);
 	CHECK(!rig_pid_lives(pid));
 	others_go_on();
 	rig_down(proc);

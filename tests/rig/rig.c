@@ -127,7 +127,7 @@ static int run_apart(size_t n)
 	return status == 0 ? 0 : 1;
 }
 
-int rig_main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	int failed = 0;
 

@@ -28,8 +28,8 @@
 	}                                                                                          \
 	static void name(void)
 
+/* The rig brings main(): DRIVER --list, DRIVER NAME, or DRIVER for every test. */
 void rig_test_add(const char *name, void (*test)(void));
-int rig_main(int argc, char **argv); /* --list, NAME, or nothing: every test */
 
 LW_NORETURN void rig_fail(const char *file, int line, const char *format, ...) LW_PRINTF(3, 4);
 
@@ -113,8 +113,9 @@ void rig_signal(const struct rig_proc *proc, int signal);
 int rig_exit(struct rig_proc *proc);             /* waits; the status, or -signal */
 bool rig_is_over(const struct rig_proc *proc);   /* has ended and was reaped */
 void rig_hold(struct rig_proc *proc, bool hold); /* hold: nobody reads its output */
-const char *rig_text(struct rig_proc *proc, enum rig_stream stream);               /* all so far */
-size_t rig_count(struct rig_proc *proc, enum rig_stream stream, const char *part); /* lines */
+const char *rig_text(struct rig_proc *proc, enum rig_stream stream); /* all so far */
+/* How many whole lines have `part`. */
+size_t rig_count(struct rig_proc *proc, enum rig_stream stream, const char *part);
 /* Waits for a line that has `part`, behind the line that was waited for before. */
 const char *rig_line(struct rig_proc *proc, enum rig_stream stream, const char *part);
 
@@ -144,6 +145,7 @@ json_t *rig_at(json_t *json, const char *path);
 const char *rig_string(json_t *json, const char *path);
 double rig_number(json_t *json, const char *path);
 bool rig_is(json_t *json, const char *path, const char *text); /* that text */
+bool rig_true(json_t *json, const char *path);
 
 /* A value of the environment that the first process of a work was started with. */
 const char *rig_worker_env(const char *work, const char *name);

@@ -163,6 +163,13 @@ bool rig_is(json_t *json, const char *path, const char *text)
 	return strcmp(rig_string(json, path), text) == 0;
 }
 
+bool rig_true(json_t *json, const char *path)
+{
+	json_t *truth = rig_at(json, path); /* jansson's macros read twice */
+
+	return json_is_true(truth);
+}
+
 const char *rig_worker_env(const char *work, const char *name)
 {
 	int pid = (int)rig_number(rig_work(work), "processes.0.pid");

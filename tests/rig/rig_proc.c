@@ -291,15 +291,11 @@ const char *rig_text(struct rig_proc *proc, enum rig_stream stream)
 
 size_t rig_count(struct rig_proc *proc, enum rig_stream stream, const char *part)
 {
-	const char *at = rig_text(proc, stream);
+	const char *at = rig_text(proc, stream), *end;
 	size_t count = 0;
 
-	while ((at = strstr(at, part)) != NULL) {
-		count++;
-		at = strchr(at, '\n');
-		if (at == NULL)
-			break;
-	}
+	for (; (end = strchr(at, '\n')) != NULL; at = end + 1)
+		count += memmem(at, (size_t)(end - at), part, strlen(part)) != NULL ? 1 : 0;
 	return count;
 }
 
