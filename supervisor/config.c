@@ -442,6 +442,8 @@ static const struct kind kinds[OPTION_KINDS_N] = {
 	[OPTION_PORT]     = { "a port number or \"auto\"", port_preset, whole_same, port_json, NULL },
 	[OPTION_VIEW]     = { "an address (\"127.0.0.1:7501\") or false", text_preset, text_same, view_json,
 			      text_done },
+	[OPTION_ZONE]     = { "a time zone (\"Europe/Berlin\")", text_preset, text_same, text_json,
+			      text_done },
 	[OPTION_FOLDER]   = { "a folder", text_preset, text_same, text_json, text_done },
 	[OPTION_COMMAND]  = { "a list of texts ({ \"./program\", \"argument\" })", words_none, words_same,
 			      words_json, words_destroy },

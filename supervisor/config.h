@@ -106,6 +106,7 @@ enum option_kind {
 	OPTION_SIGNAL,
 	OPTION_PORT,
 	OPTION_VIEW,
+	OPTION_ZONE,
 	OPTION_FOLDER,
 	OPTION_COMMAND,
 	OPTION_PROGRAM,
@@ -198,8 +199,8 @@ enum option_kind {
 	  "a pass that takes longer is interrupted and the app fails")                             \
 	O(flow_memory, SIZE, flow_memory, "64MiB", 1 << 20, INT64_C(1) << 40, false,               \
 	  "most memory that the flow may use")                                                     \
-	O(timezone, TEXT, timezone, "", 1, LW_NAME_MAX_TEXT, false,                                \
-	  "time zone of schedules and dates (default: local time)")                                \
+	O(timezone, ZONE, timezone, "", 0, 0, false,                                \
+	  "time zone of schedules, dates and works (default: local time)")                                \
 	L(durability, "how much a stored run survives")                                            \
 	L(runs_keep, "number of runs that are kept")                                               \
 	L(cache_max, "number of calls that are remembered")                                        \

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "flow_lua.h"
 #include "lw_spawn.h"
@@ -243,6 +244,26 @@ static int read_view(const struct reader *reader, int index, void *member)
 	return 0;
 }
 
+#define ZONES "/usr/share/zoneinfo"
+
+/* A name of the zone table, where there is one; or "CET-1CEST", as tzset(3) reads it. */
+static int read_zone(const struct reader *reader, int index, void *member)
+{
+	const char *text = text_at(reader->L, index);
+	char path[sizeof(ZONES) + LW_NAME_MAX_TEXT + 1];
+
+	if (text == NULL || text[0] == '\0' || strlen(text) > LW_NAME_MAX_TEXT ||
+	    strstr(text, "..") != NULL)
+		return refuse(reader, index);
+	snprintf(path, sizeof(path), ZONES "/%s", text);
+	if (access(path, R_OK) < 0 && access(ZONES, R_OK) == 0 &&
+	    text[strcspn(text, "0123456789")] == '\0')
+		return lw_err_set(reader->err, -EINVAL, "option '%s': no time zone '%s'",
+				  reader->option->key, text);
+	replace(member, lw_strdup(text));
+	return 0;
+}
+
 static int read_folder(const struct reader *reader, int index, void *member)
 {
 	const char *text = text_at(reader->L, index);
@@ -417,10 +438,10 @@ static read_fn *const readers[OPTION_KINDS_N] = {
 	[OPTION_MEMORY] = read_memory,   [OPTION_OVERLAP] = read_overlap,
 	[OPTION_RESTART] = read_restart, [OPTION_SIGNAL] = read_signal,
 	[OPTION_PORT] = read_port,       [OPTION_VIEW] = read_view,
-	[OPTION_FOLDER] = read_folder,   [OPTION_COMMAND] = read_command,
-	[OPTION_PROGRAM] = read_program, [OPTION_ARGS] = read_args,
-	[OPTION_NAMES] = read_names,     [OPTION_ENV] = read_env,
-	[OPTION_LATER] = read_later,
+	[OPTION_ZONE] = read_zone,       [OPTION_FOLDER] = read_folder,
+	[OPTION_COMMAND] = read_command, [OPTION_PROGRAM] = read_program,
+	[OPTION_ARGS] = read_args,       [OPTION_NAMES] = read_names,
+	[OPTION_ENV] = read_env,         [OPTION_LATER] = read_later,
 };
 
 /* ---- a whole table ------------------------------------------------------------------------ */

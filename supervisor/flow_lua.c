@@ -267,6 +267,76 @@ static void guard_end(struct flow *flow)
 
 /* ---- memory ------------------------------------------------------------------------------- */
 
+/* Small blocks, of which nearly every call makes and drops a few, are kept for the next one
+ * of their size. A sanitizer is to see each block by itself. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SMALL_MOST 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SMALL_MOST 0
+#endif
+#endif
+#ifndef SMALL_MOST
+#define SMALL_MOST FLOW_SMALL_MOST
+#endif
+
+static size_t class_of(size_t size)
+{
+	return (size + 15) / 16;
+}
+
+static void *block_new(struct flow *flow, size_t size)
+{
+	struct flow_spare *spare;
+
+	if (size > SMALL_MOST)
+		return malloc(size);
+	spare = flow->spare[class_of(size)];
+	if (spare == NULL)
+		return malloc(class_of(size) * 16);
+	flow->spare[class_of(size)] = spare->next;
+	return spare;
+}
+
+static void block_free(struct flow *flow, void *block, size_t size)
+{
+	struct flow_spare *spare = block;
+
+	if (size > SMALL_MOST || block == NULL) {
+		free(block);
+		return;
+	}
+	spare->next = flow->spare[class_of(size)];
+	flow->spare[class_of(size)] = spare;
+}
+
+static void *block_resize(struct flow *flow, void *block, size_t old, size_t size)
+{
+	void *moved;
+
+	if (old > SMALL_MOST && size > SMALL_MOST)
+		return realloc(block, size);
+	if (old <= SMALL_MOST && size <= SMALL_MOST && class_of(old) == class_of(size))
+		return block;
+	moved = block_new(flow, size);
+	if (moved == NULL)
+		return size < old ? block : NULL; /* Lua counts on it that shrinking works */
+	memcpy(moved, block, old < size ? old : size);
+	block_free(flow, block, old);
+	return moved;
+}
+
+static void spares_free(struct flow *flow)
+{
+	for (size_t i = 0; i < LW_COUNT(flow->spare); i++)
+		while (flow->spare[i] != NULL) {
+			struct flow_spare *spare = flow->spare[i];
+
+			flow->spare[i] = spare->next;
+			free(spare);
+		}
+}
+
 static void *allocate(void *context, void *block, size_t old, size_t size)
 {
 	struct flow *flow = context;
@@ -274,7 +344,7 @@ static void *allocate(void *context, void *block, size_t old, size_t size)
 	if (block == NULL)
 		old = 0; /* Lua says there what the block is for */
 	if (size == 0) {
-		free(block);
+		block_free(flow, block, old);
 		flow->memory -= old;
 		return NULL;
 	}
@@ -282,7 +352,7 @@ static void *allocate(void *context, void *block, size_t old, size_t size)
 		flow->memory_refused = true;
 		return NULL;
 	}
-	block = realloc(block, size);
+	block = block == NULL ? block_new(flow, size) : block_resize(flow, block, old, size);
 	if (block != NULL)
 		flow->memory += size - old;
 	return block;
@@ -499,6 +569,10 @@ int flow_load(const char *path, struct config **ret_config, struct flow **ret_fl
 		r = load(flow, config, err);
 	if (r < 0)
 		return r;
+	if (config->app.timezone != NULL) { /* of os.date, of schedules and of the works */
+		setenv("TZ", config->app.timezone, 1);
+		tzset();
+	}
 	config->has_flow = flow->flow_ref != LUA_NOREF;
 	flow->timeout = config->app.flow_timeout;
 	flow->memory_most = (size_t)config->app.flow_memory;
@@ -516,6 +590,7 @@ void flow_free(struct flow *flow)
 	if (flow->has_timer)
 		timer_delete(flow->timer);
 	lua_close(flow->lua);
+	spares_free(flow);
 	lw_buf_done(&flow->call);
 	lw_free(flow->folder);
 	lw_free(flow->file);

@@ -38,12 +38,18 @@ enum flow_kind {
 	KINDS_N
 };
 
+#define FLOW_SMALL_MOST 128 /* bytes */
+struct flow_spare {
+	struct flow_spare *next;
+};
+
 struct flow {
 	lua_State *lua;
 	char *folder; /* of app.conf, absolute */
 	char *file;   /* its last name, as errors call it */
 	size_t memory, memory_most;
 	bool memory_refused;
+	struct flow_spare *spare[FLOW_SMALL_MOST / 16 + 1]; /* free blocks by size */
 
 	bool loading;          /* the top level runs */
 	struct config *config; /* being filled, while loading */

@@ -587,6 +587,8 @@ static int encode_any(struct encoder *encoder, int index)
 		return 0;
 	case LUA_TSTRING:
 		text = lua_tolstring(L, index, &size);
+		if (size > LW_VALUE_MAX)
+			return complain(encoder, "too large: at most %u MiB", LW_VALUE_MAX >> 20);
 		encode_string(encoder, text, size);
 		return 0;
 	case LUA_TTABLE:

@@ -89,6 +89,8 @@ Test(config, an_error_names_file_line_key_and_what_was_meant)
 		{ "app { view = 'here' }", "app.conf:1: app: option 'view' wants an address "
 					   "(\"127.0.0.1:7501\") or false, not "
 					   "the text \"here\"" },
+		{ "app { timezone = 'Europe/Berln' }",
+		  "app.conf:1: app: option 'timezone': no time zone 'Europe/Berln'" },
 		{ "app { durability = 'power' }",
 		  "app.conf:1: app: option 'durability' comes in a later version" },
 		{ "app {}\napp {}", "app.conf:2: app{} is given twice" },

@@ -236,15 +236,15 @@ Test(flow_end, a_pass_stuck_in_a_library_call_ends_the_process_and_says_where)
 	child = fork();
 	cr_assert_geq(child, 0);
 	if (child == 0) { /* timers are not inherited: load again */
-		struct config *config;
-		struct flow *flow;
+		static struct config *config;
+		static struct flow *flow;
 		struct flow_result result;
 		char path[100];
 
 		dup2(out[1], STDERR_FILENO);
 		snprintf(path, sizeof(path), "%s/app.conf", rig.folder);
 		if (flow_load(path, &config, &flow, NULL) < 0)
-			_exit(9);
+			_exit(77);
 		flow_pass(flow, rig.app, &result);
 		_exit(0);
 	}
