@@ -212,6 +212,7 @@ static void describe_process(const struct worker *worker, struct lw_buf *out)
 	else
 		js_null(out);
 	TEXT("state", worker_state_text(info.state));
+	COUNT("incarnation", info.incarnation);
 	TIME("since", info.since);
 	js_key(out, "next_try");
 	if (info.next_try >= 0)
@@ -373,7 +374,8 @@ void describe_works(const struct app *app, bool brief, struct lw_buf *out)
 {
 	js_open(out, '[');
 	for (size_t i = 0; i < app->work_count; i++)
-		describe_work(app->works[i], brief, out);
+		if (app_shows(app->works[i]))
+			describe_work(app->works[i], brief, out);
 	js_close(out, ']');
 }
 
@@ -398,6 +400,15 @@ static void describe_last_pass(const struct app *app, struct lw_buf *out)
 	js_close(out, '}');
 }
 
+static size_t works_shown(const struct app *app)
+{
+	size_t shown = 0;
+
+	for (size_t i = 0; i < app->work_count; i++)
+		shown += app_shows(app->works[i]) ? 1 : 0;
+	return shown;
+}
+
 void describe_app(const struct app *app, struct lw_buf *out)
 {
 	const char *path = app->config->app.path;
@@ -416,7 +427,7 @@ void describe_app(const struct app *app, struct lw_buf *out)
 	COUNT("passes", app->passes);
 	describe_last_pass(app, out);
 	TRUTH("flow", app->config->has_flow);
-	COUNT("works", app->work_count);
+	COUNT("works", works_shown(app));
 	COUNT("calls_remembered", cache_count(app->cache));
 	js_close(out, '}');
 }

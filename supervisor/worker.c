@@ -653,8 +653,10 @@ static void count_streak(struct worker *worker)
 WORKER_ACTION(gone)
 {
 	struct run *head = worker->runs.first;
+	const char *tail = output_tail(worker->output);
+	const char *note = worker->error != NULL ? worker->error : "";
 	LW_AUTO(lw_free)
-	char *message = lw_strdup(output_tail(worker->output));
+	char *message = lw_format("%s%s%s", note, *note != '\0' && *tail != '\0' ? "; " : "", tail);
 	bool begun = head != NULL && head->stage == STAGE_RUNNING;
 
 	count_streak(worker);

@@ -333,8 +333,10 @@ int worker_dialled(struct worker *worker, int fd, struct lw_frames *frames,
 	struct lw_slice token = hello->token;
 
 	if (hello->incarnation != worker->incarnation || token.size != WORKER_TOKEN ||
-	    memcmp(token.data, worker->token, WORKER_TOKEN) != 0)
+	    memcmp(token.data, worker->token, WORKER_TOKEN) != 0) {
+		worker_note(worker, "a connection with a wrong token was refused");
 		return lw_err_set(err, -EPERM, "wrong token");
+	}
 	if (worker->fd >= 0)
 		worker_channel_read(worker); /* perhaps the first one is dead */
 	if (worker->fd >= 0) {
