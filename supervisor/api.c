@@ -17,7 +17,6 @@
 #define PREFIX       "/api/v1/"
 #define RUNS_DEFAULT 20
 #define RUNS_MOST    1000
-#define LOOK_US      INT64_C(50000)
 #define BODY_JSON    (JSON_REJECT_DUPLICATES | JSON_DECODE_ANY)
 
 enum rights { ANYONE, OPERATOR };
@@ -104,7 +103,6 @@ struct wait {
 	struct app *app;
 	struct watcher watcher;
 	struct journal_wait journal;
-	struct loop_timer look; /* for a process that does not start: it is not told of */
 	void (*finish)(struct wait *wait); /* answers */
 	struct work *work;
 	struct run *run;      /* with a reference */
@@ -126,7 +124,6 @@ static void wait_free(void *object)
 static void wait_end(struct wait *wait)
 {
 	watcher_cancel(&wait->watcher);
-	loop_timer_done(&wait->look);
 	journal_cancel(wait->app->journal, &wait->journal);
 	run_unref(LW_TAKE(wait->run)); /* now: at the end the app goes before the loop */
 	loop_retire(wait->app->loop, wait, wait_free);
@@ -154,8 +151,6 @@ static void wait_gone(struct http_request *request, bool server_closes)
 	}
 }
 
-static void look_again(struct loop_timer *timer);
-
 static struct wait *wait_new(struct ask *ask, void (*finish)(struct wait *wait))
 {
 	struct wait *wait = LW_NEW(struct wait);
@@ -164,7 +159,6 @@ static struct wait *wait_new(struct ask *ask, void (*finish)(struct wait *wait))
 	wait->app = ask->app;
 	wait->work = ask->work;
 	wait->finish = finish;
-	loop_timer_init(&wait->look, ask->app->loop, look_again);
 	ask->request->waiting = wait;
 	ask->request->gone = wait_gone;
 	return wait;
@@ -197,37 +191,12 @@ static void wait_stable(struct wait *wait)
 {
 	wait->journal.done = journal_done;
 	journal_wait(wait->app->journal, &wait->journal);
-	loop_post(wait->app->loop, LOOP_END, &wait->app->end_task);
 }
 
 static void watched(struct watcher *watcher)
 {
 	struct wait *wait = LW_OWNER(watcher, struct wait, watcher);
 
-	loop_timer_stop(&wait->look);
-	wait_stable(wait);
-}
-
-static bool does_not_start(const struct work *work)
-{
-	for (size_t i = 0; i < work->worker_count; i++) {
-		enum worker_state state = worker_state(work->workers[i]);
-
-		if (state == WORKER_FAILED || state == WORKER_BACKOFF)
-			return true;
-	}
-	return false;
-}
-
-static void look_again(struct loop_timer *timer)
-{
-	struct wait *wait = LW_OWNER(timer, struct wait, look);
-
-	if (!does_not_start(wait->work)) {
-		loop_timer_set(&wait->look, LOOK_US);
-		return;
-	}
-	watcher_cancel(&wait->watcher);
 	wait_stable(wait);
 }
 
@@ -354,8 +323,6 @@ static void await(struct ask *ask, bool done, struct watcher **list,
 		return;
 	}
 	wait_watch(wait, list);
-	if (list == &ask->work->up_watchers)
-		loop_timer_set(&wait->look, LOOK_US);
 }
 
 static bool refuse_at_end(struct ask *ask)
@@ -402,7 +369,6 @@ static void do_kill(struct ask *ask)
 static void do_stop(struct ask *ask)
 {
 	work_stop(ask->work, false);
-	watchers_tell(&ask->work->up_watchers);
 	await(ask, !work_has_process(ask->work), &ask->work->gone_watchers, finish_work);
 }
 

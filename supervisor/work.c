@@ -254,7 +254,8 @@ bool work_is_up(const struct work *work)
 	for (size_t i = 0; i < work->worker_count; i++) {
 		enum worker_state state = worker_state(work->workers[i]);
 
-		if (state != WORKER_IDLE && state != WORKER_BUSY && state != WORKER_FAILED)
+		if (state == WORKER_STARTING || state == WORKER_DISCONNECTED ||
+		    state == WORKER_STOPPING || state == WORKER_ENDING)
 			return false;
 	}
 	return true;
@@ -920,6 +921,7 @@ void work_stop(struct work *work, bool by_flow)
 	loop_timer_stop(&work->again);
 	end_processes(work, ENDING_STOPPED, by_flow ? "stopped by the flow" : "stopped by operator",
 		      false);
+	watchers_tell(&work->up_watchers);
 	if (!work_has_process(work))
 		watchers_tell(&work->gone_watchers);
 	app_changed(work->app, "stop");

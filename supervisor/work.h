@@ -49,7 +49,7 @@ struct work {
 	int64_t saved; /* microseconds of run time that hits did not spend */
 	uint64_t dropped_results;
 	struct watcher *gone_watchers; /* told when no process is left */
-	struct watcher *up_watchers;   /* told when each process is idle or busy, or gave up */
+	struct watcher *up_watchers;   /* told when work_is_up(), or it is stopped */
 	uint64_t streak; /* calls of a service that failed in a row, soon after their start */
 	struct loop_task pump;
 	struct loop_timer again;   /* a service's back-off */
@@ -95,7 +95,9 @@ LW_MUST_USE int work_set_state(struct work *work, const char *name, struct lw_sl
 			       struct lw_err *err);
 
 bool work_has_process(const struct work *work);
-bool work_is_up(const struct work *work); /* no worker that is still starting or backing off */
+/* No process is on its way up or down: each serves, is down, waits for another try or gave up
+ * (worker_info() says). */
+bool work_is_up(const struct work *work);
 size_t work_live_runs(const struct work *work); /* pending, delayed and running */
 
 /* Of the latest call; STAGE_NOT_STARTED or STAGE_STARTED before the first one. */
