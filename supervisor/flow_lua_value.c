@@ -337,9 +337,18 @@ struct encoder {
 	int most;  /* of them */
 	size_t items;
 	bool spliced; /* bytes of a view went in: check the whole */
+	int argument; /* number of it; 0: `subject` says what it is */
 	const char *subject, *role;
 	struct lw_err *err;
 };
+
+static void print_subject(const struct encoder *encoder, char subject[300])
+{
+	if (encoder->argument > 0)
+		snprintf(subject, 300, "argument %d", encoder->argument);
+	else
+		snprintf(subject, 300, "%s", encoder->subject);
+}
 
 static int complain(const struct encoder *encoder, const char *format, ...) LW_PRINTF(2, 3);
 
@@ -347,7 +356,7 @@ static int complain(const struct encoder *encoder, const char *format, ...) LW_P
 static int complain(const struct encoder *encoder, const char *format, ...)
 {
 	LW_AUTO_BUF path = { 0 };
-	char problem[200];
+	char problem[200], subject[300];
 	va_list list;
 
 	va_start(list, format);
@@ -358,7 +367,8 @@ static int complain(const struct encoder *encoder, const char *format, ...)
 			lw_buf_printf(&path, ".%.40s", encoder->steps[i].key);
 		else
 			lw_buf_printf(&path, "[%lld]", (long long)encoder->steps[i].index);
-	return lw_err_set(encoder->err, -EINVAL, "%s%s%.200s: %s", encoder->subject,
+	print_subject(encoder, subject);
+	return lw_err_set(encoder->err, -EINVAL, "%s%s%.200s: %s", subject,
 			  path.size > 0 ? ": " : "", path.size > 0 ? lw_buf_text(&path) : "",
 			  problem);
 }
@@ -444,29 +454,28 @@ static int encode_userdata(struct encoder *encoder, int index)
 	}
 }
 
-/* Writes the head of a map or list of n at `at`, where one byte was left for it. */
-static void put_head(struct lw_buf *out, size_t at, size_t n, bool map)
+/* Makes room for a longer head than the one byte that was left at `at`, and writes it. */
+static void put_long_head(struct lw_buf *out, size_t at, size_t n, bool map)
 {
-	uint8_t head[5];
-	size_t size = n < 16 ? 1 : n < 65536 ? 3 : 5;
+	size_t size = n < 65536 ? 3 : 5;
+	uint8_t *head;
 
-	if (size > 1) {
-		lw_buf_grow(out, size - 1);
-		memmove(out->data + at + size, out->data + at + 1, out->size - at - 1);
-		out->size += size - 1;
-	}
-	if (size == 1) {
-		head[0] = (uint8_t)((map ? 0x80u : 0x90u) | n);
-	} else if (size == 3) {
-		head[0] = map ? 0xde : 0xdc;
-		head[1] = (uint8_t)(n >> 8);
-		head[2] = (uint8_t)n;
-	} else {
-		head[0] = map ? 0xdf : 0xdd;
-		for (size_t i = 0; i < 4; i++)
-			head[1 + i] = (uint8_t)(n >> (24 - 8 * i));
-	}
-	memcpy(out->data + at, head, size);
+	lw_buf_grow(out, size - 1);
+	head = out->data + at;
+	memmove(head + size, head + 1, out->size - at - 1);
+	out->size += size - 1;
+	*head++ = (uint8_t)((map ? 0xde : 0xdc) + (size == 5));
+	for (size_t i = size - 1; i > 0; i--)
+		*head++ = (uint8_t)(n >> (8 * (i - 1)));
+}
+
+/* Writes the head of a map or list of n. */
+static inline void put_head(struct lw_buf *out, size_t at, size_t n, bool map)
+{
+	if (n < 16)
+		out->data[at] = (uint8_t)((map ? 0x80u : 0x90u) | n);
+	else
+		put_long_head(out, at, n, map);
 }
 
 static int enter(struct encoder *encoder, int index)
@@ -631,6 +640,7 @@ static struct encoder encoder_for(lua_State *L, struct lw_buf *out, const char *
 	encoder.most = LW_DEPTH_MAX;
 	encoder.items = 0;
 	encoder.spliced = false;
+	encoder.argument = 0;
 	encoder.subject = subject;
 	encoder.role = role;
 	encoder.err = err;
@@ -682,8 +692,7 @@ static int encode_named(struct encoder *encoder, int index)
 
 int flow_encode_call(lua_State *L, int first, int last, struct lw_buf *out, struct lw_err *err)
 {
-	char subject[40] = "arguments";
-	struct encoder encoder = encoder_for(L, out, subject, "an argument", err);
+	struct encoder encoder = encoder_for(L, out, "arguments", "an argument", err);
 	size_t at = out->size, named_at;
 	int r;
 	bool named;
@@ -694,11 +703,12 @@ int flow_encode_call(lua_State *L, int first, int last, struct lw_buf *out, stru
 	lw_buf_add(out, "", 1);
 	encoder.most = LW_DEPTH_MAX - 1; /* the list is one level */
 	for (int i = first; i < last + (named ? 0 : 1); i++) {
-		snprintf(subject, sizeof(subject), "argument %d", i - first + 1);
+		encoder.argument = i - first + 1;
 		r = encode_any(&encoder, i);
 		if (r < 0)
 			return r;
 	}
+	encoder.argument = 0;
 	put_head(out, at, (size_t)(last - first + 1 - (named ? 1 : 0)), false);
 	r = check_whole(&encoder, at);
 	if (r < 0)

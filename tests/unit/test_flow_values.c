@@ -243,3 +243,19 @@ Test(flow_values, the_option_args_has_a_list_part_and_names)
 	cr_assert_str_eq(lw_buf_text(&text), "[1,[2]]{\"lr\":0.5}");
 	config_free(config);
 }
+
+Test(flow_values, long_lists_and_maps_have_long_heads)
+{
+	struct lw_slice positional, named;
+	struct lw_err err;
+
+	pass_of("local l, m = {}, {} for i = 1, 70000 do l[i] = i m['k' .. i] = i end\n"
+		"p:run(l, m)");
+	cr_assert_eq(rig.result.verdict, FLOW_ENDED, "%s", rig.result.message);
+	lw_call_parts(app_work(rig.app, "p")->latest->call, &positional, &named);
+	cr_assert_geq(lw_value_check(positional, &err), 0, "%s", err.text);
+	cr_assert_geq(lw_value_check(named, &err), 0, "%s", err.text);
+	cr_assert_eq(positional.data[1], 0xdd);
+	cr_assert_eq(named.data[0], 0xdf);
+	cr_assert_eq(named.data[3] << 8 | named.data[4], 70000 & 0xffff);
+}
