@@ -291,10 +291,11 @@ const char *rig_text(struct rig_proc *proc, enum rig_stream stream)
 
 size_t rig_count(struct rig_proc *proc, enum rig_stream stream, const char *part)
 {
-	const char *at = rig_text(proc, stream), *end;
+	const struct lw_buf *text = &proc->text[stream];
+	const uint8_t *at = text->data, *last = at + text->size, *end;
 	size_t count = 0;
 
-	for (; (end = strchr(at, '\n')) != NULL; at = end + 1)
+	for (; at < last && (end = memchr(at, '\n', (size_t)(last - at))) != NULL; at = end + 1)
 		count += memmem(at, (size_t)(end - at), part, strlen(part)) != NULL ? 1 : 0;
 	return count;
 }
@@ -302,16 +303,18 @@ size_t rig_count(struct rig_proc *proc, enum rig_stream stream, const char *part
 /* The next whole line that has `part`, kept; NULL when there is none yet. */
 static const char *find_line(struct rig_proc *proc, enum rig_stream stream, const char *part)
 {
-	const char *text = rig_text(proc, stream);
-	const char *line = text + proc->at[stream], *end;
+	const struct lw_buf *text = &proc->text[stream];
+	size_t at = proc->at[stream];
 
-	for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
-		const char *hit = strstr(line, part);
+	while (at < text->size) {
+		const char *line = (const char *)text->data + at;
+		const char *end = memchr(line, '\n', text->size - at);
 
-		if (hit == NULL)
-			return NULL;
-		if (hit < end) {
-			proc->at[stream] = (size_t)(end + 1 - text);
+		if (end == NULL)
+			break;
+		at += (size_t)(end + 1 - line);
+		if (memmem(line, (size_t)(end - line), part, strlen(part)) != NULL) {
+			proc->at[stream] = at;
 			return rig_format("%.*s", (int)(end - line), line);
 		}
 	}
