@@ -29,7 +29,7 @@ static const struct group groups[] = {
 
 static int usage(FILE *to)
 {
-	fprintf(to, "usage: bench [--json] [NAME...]\n\nnames (default: all):\n");
+	fprintf(to, "usage: scripts/bench [--json] [NAME...]\n\nnames (default: all):\n");
 	for (size_t i = 0; i < LW_COUNT(groups); i++)
 		fprintf(to, "  %-12s %s\n", groups[i].name, groups[i].what);
 	return to == stdout ? 0 : 2;
