@@ -29,6 +29,7 @@
 #define LOAD_TIMEOUT   (5 * CONFIG_SECOND)
 #define LOAD_MEMORY    (INT64_C(64) << 20)
 #define SLOW_PASS      (CONFIG_SECOND / 10)
+#define CALL_ROOM_KEPT (4u << 20)
 #define GRACE_TICKS    5 /* seconds */
 #define SIGNAL_OF_PASS (SIGRTMIN + 2)
 
@@ -667,6 +668,7 @@ void flow_pass(struct flow *flow, struct app *app, struct flow_result *ret_resul
 	flow->app = NULL;
 	flow->result = NULL;
 	flow->thread = NULL;
+	lw_buf_shrink(&flow->call, CALL_ROOM_KEPT);
 	took = microseconds() - began;
 	if (took > SLOW_PASS)
 		lw_log(LW_LOG_WARNING, "pass=%llu took=%lldms: a pass should take less than 100 ms",

@@ -118,7 +118,7 @@ static LW_UNUSED const char *pass_of(const char *body)
 	char text[8192];
 
 	snprintf(text, sizeof(text),
-		 "work \"w\" { command = { \"true\" } }\n"
+		 "app { flow_timeout = 60 } work \"w\" { command = { \"true\" } }\n"
 		 "work \"p\" { command = { \"true\" }, parallel = true }\n"
 		 "function flow()\n%s\nend\n",
 		 body);
