@@ -242,7 +242,7 @@ TEST(lines_bear_the_name_of_their_work_unless_no_prefix)
 	struct rig_proc *proc = rig_supervisor(conf, NULL);
 
 	CHECK_INT(rig_exit(proc), 0);
-	CHECK_INT(rig_count(proc, RIG_OUT, "job | hello"), 1);
+	CHECK_LINES(proc, RIG_OUT, "job | hello", 1);
 	proc = rig_supervisor(conf, "--no-prefix", NULL);
 	CHECK_INT(rig_exit(proc), 0);
 	CHECK_TEXT(printed(proc), "hello\nover\n");
@@ -257,7 +257,7 @@ TEST(standard_error_of_works_goes_to_standard_error)
 
 	CHECK_INT(rig_exit(proc), 0);
 	CHECK_TEXT(printed(proc), "out\nend\n");
-	CHECK_INT(rig_count(proc, RIG_ERR, "err"), 1);
+	CHECK_LINES(proc, RIG_ERR, "err", 1);
 }
 
 /* ---- drain --------------------------------------------------------------------------------- */
@@ -298,7 +298,7 @@ TEST(drain_waits_for_retries)
 			       "--drain", "--no-prefix", NULL);
 
 	CHECK_INT(rig_exit(proc), 0);
-	CHECK_INT(rig_count(proc, RIG_OUT, "failing attempt="), 3);
+	CHECK_LINES(proc, RIG_OUT, "failing attempt=", 3);
 }
 
 /* ---- signals --------------------------------------------------------------------------------- */

@@ -48,8 +48,8 @@ TEST(caching_and_no_caching_differ_in_one_word)
 	struct rig_proc *diff = rig_spawn("diff", "with.conf", "app.conf", NULL);
 
 	CHECK_INT(rig_exit(diff), 1);
-	CHECK_INT(rig_count(diff, RIG_OUT, "< "), 1);
-	CHECK_INT(rig_count(diff, RIG_OUT, "> "), 1);
+	CHECK_LINES(diff, RIG_OUT, "< ", 1);
+	CHECK_LINES(diff, RIG_OUT, "> ", 1);
 	CHECK_HAS(rig_text(diff, RIG_OUT), "cache_calls = true");
 	CHECK_HAS(rig_text(diff, RIG_OUT), "cache_calls = false");
 }
@@ -92,8 +92,8 @@ TEST(unreachable_never_prints_what_is_behind_the_call)
 	AWAIT(rig_count(proc, RIG_OUT, "HERE BEFORE") >= 10);
 	AWAIT(rig_number(rig_work("example"), "runs.succeeded") >= 3);
 	rig_down(proc);
-	CHECK_INT(rig_count(proc, RIG_OUT, "HERE AFTER"), 0);
-	CHECK_INT(rig_count(proc, RIG_OUT, ""), rig_count(proc, RIG_OUT, "HERE BEFORE") + 1);
+	CHECK_LINES(proc, RIG_OUT, "HERE AFTER", 0);
+	CHECK_LINES(proc, RIG_OUT, "", rig_count(proc, RIG_OUT, "HERE BEFORE") + 1);
 }
 
 TEST(parallel_goes_on_while_the_work_runs_once)
@@ -105,8 +105,8 @@ TEST(parallel_goes_on_while_the_work_runs_once)
 	CHECK_TEXT(rig_string(rig_work("endless"), "stage"), "running");
 	CHECK_INT(rig_number(rig_work("endless"), "runs.running"), 1);
 	rig_down(proc);
-	CHECK_INT(rig_count(proc, RIG_OUT, "the work runs"), 1);
-	CHECK_INT(rig_count(proc, RIG_OUT, ""), rig_count(proc, RIG_OUT, "the flow goes on") + 2);
+	CHECK_LINES(proc, RIG_OUT, "the work runs", 1);
+	CHECK_LINES(proc, RIG_OUT, "", rig_count(proc, RIG_OUT, "the flow goes on") + 2);
 }
 
 TEST(status_shows_the_stages_in_order)
@@ -156,8 +156,8 @@ TEST(services_run_beside_one_that_keeps_crashing)
 	double pid;
 
 	AWAIT(rig_count(proc, RIG_OUT, "shaky is up") >= 3);
-	CHECK_INT(rig_count(proc, RIG_OUT, "web is up"), 1);
-	CHECK_INT(rig_count(proc, RIG_OUT, "mail is up"), 1);
+	CHECK_LINES(proc, RIG_OUT, "web is up", 1);
+	CHECK_LINES(proc, RIG_OUT, "mail is up", 1);
 	CHECK_TEXT(rig_string(rig_work("web"), "stage"), "running");
 	CHECK_TEXT(rig_string(rig_work("mail"), "stage"), "running");
 	CHECK(rig_number(rig_work("shaky"), "runs.failed") >= 2);
@@ -167,7 +167,7 @@ TEST(services_run_beside_one_that_keeps_crashing)
 	CHECK_INT(rig_ctl("kill", "web", NULL).status, 0);
 	AWAIT(rig_count(proc, RIG_OUT, "web is up") == 2);
 	CHECK(rig_number(rig_work("web"), "processes.0.pid") != pid);
-	CHECK_INT(rig_count(proc, RIG_OUT, "mail is up"), 1);
+	CHECK_LINES(proc, RIG_OUT, "mail is up", 1);
 	rig_down(proc);
 }
 
@@ -254,7 +254,7 @@ TEST(daily_runs_each_work_once_a_day)
 	state = rig_at(rig_work("train_model"), "state");
 	CHECK(rig_number(state, "accuracy") > rig_number(state, "baseline") + 0.2);
 	CHECK(rig_number(rig_work("train_model"), "hits") >= 100);
-	CHECK_INT(rig_count(proc, RIG_OUT, "trained on"), 2);
-	CHECK_INT(rig_count(proc, RIG_OUT, "processed"), 2);
+	CHECK_LINES(proc, RIG_OUT, "trained on", 2);
+	CHECK_LINES(proc, RIG_OUT, "processed", 2);
 	rig_down(proc);
 }

@@ -73,6 +73,14 @@ LW_NORETURN void rig_fail(const char *file, int line, const char *format, ...) L
 		}                                                                                  \
 	} while (0)
 
+/* That many lines with `part`. What a work printed may arrive behind what the API says of it. */
+#define CHECK_LINES(proc, stream, part, wanted)                                                    \
+	do {                                                                                       \
+		size_t lines_ = (size_t)(wanted);                                                  \
+		AWAIT(rig_count(proc, stream, part) >= lines_);                                    \
+		CHECK_INT(rig_count(proc, stream, part), lines_);                                  \
+	} while (0)
+
 double rig_now(void);        /* monotonic seconds */
 double rig_deadline(void);   /* now and the patience of this run */
 bool rig_pump(double until); /* lets processes speak for a moment; false: it is too late */
