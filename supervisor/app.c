@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "launch.h"
 #include "lw_log.h"
 #include "reap.h"
 #include "schedule.h"
@@ -12,6 +13,7 @@
 #define UNSEEN_MOST      100    /* full passes that did not make a work before it leaves */
 #define OWN_CHANGE_PAUSE 100000 /* us until the pass that a pass asks for by its own changes */
 
+static void on_begin(struct loop_task *task);
 static void on_pass(struct loop_task *task);
 static void on_end_of_turn(struct loop_task *task);
 static void on_over(struct loop_task *task);
@@ -35,6 +37,7 @@ int app_new(struct loop *loop, struct config *config, struct flow *flow, struct 
 	app->config = config;
 	app->flow = flow;
 	app->started = loop_wall(loop);
+	app->begin_task.run = on_begin;
 	app->pass_task.run = on_pass;
 	app->end_task.run = on_end_of_turn;
 	app->over_task.run = on_over;
@@ -42,6 +45,7 @@ int app_new(struct loop *loop, struct config *config, struct flow *flow, struct 
 	loop_timer_init(&app->own_timer, loop, on_own_change);
 	app->cache = cache_new();
 	app->runs = runs_new();
+	app->launch = launch_new(loop, worker_launch);
 	r = journal_open(loop, &app->journal, err);
 	if (r >= 0)
 		r = reaper_new(loop, &app->reaper, err);
@@ -66,12 +70,14 @@ void app_free(struct app *app)
 	free(app->works);
 	free(app->workers);
 	runs_free(app->runs);
+	loop_cancel(app->loop, &app->begin_task);
 	loop_cancel(app->loop, &app->pass_task);
 	loop_cancel(app->loop, &app->end_task);
 	loop_cancel(app->loop, &app->over_task);
 	loop_timer_done(&app->interval_timer);
 	loop_timer_done(&app->own_timer);
 	schedule_free(app->schedule);
+	launch_free(app->launch);
 	journal_close(app->journal);
 	reaper_free(app->reaper);
 	state_done(&app->state);
@@ -303,13 +309,21 @@ int app_begin(struct app *app, struct lw_err *err)
 		}
 	}
 	app->stage = APP_RUNNING;
+	loop_post(app->loop, LOOP_IO, &app->begin_task);
+	return 0;
+}
+
+/* In the first turn, so that starting thousands of processes is spread over several. */
+static void on_begin(struct loop_task *task)
+{
+	struct app *app = LW_OWNER(task, struct app, begin_task);
+
 	for (size_t i = 0; i < app->work_count; i++) {
 		work_begin(app->works[i]);
-		if (!config->has_flow)
+		if (!app->config->has_flow)
 			work_call_service(app->works[i]);
 	}
 	app_changed(app, "start");
-	return 0;
 }
 
 /* Without a flow the app ends when no call is left: none lives, none comes again. */

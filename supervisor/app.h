@@ -15,6 +15,7 @@
 #include "work.h"
 
 struct logs;
+struct launch;
 struct reaper;
 struct schedule;
 
@@ -31,6 +32,7 @@ struct app {
 	struct logs *logs;
 	struct schedule *schedule;
 	struct reaper *reaper;
+	struct launch *launch;
 	struct state state;   /* lw.state */
 	enum app_stage stage; /* text: app_stage_name() */
 	struct work **works;  /* in the order they were made */
@@ -63,7 +65,7 @@ struct app {
 	void (*on_over)(struct app *app); /* no process is left and the app is to end */
 	void *owner;
 
-	struct loop_task pass_task, end_task, over_task;
+	struct loop_task begin_task, pass_task, end_task, over_task;
 	struct loop_timer interval_timer; /* the longest pause between passes */
 	struct loop_timer own_timer;      /* a pass because of what the flow changed itself */
 };

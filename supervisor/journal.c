@@ -1,5 +1,5 @@
-/* journal.c - the journal's interface served in memory: a batch is stable one step of the loop
- * after it was handed over. The runs and states themselves are the record. */
+/* journal.c - the journal's interface served in memory: a batch is stable as soon as it is
+ * handed over. The runs and states themselves are the record. */
 #include "journal.h"
 
 #include <errno.h>
@@ -15,36 +15,27 @@ struct journal {
 	uint64_t batch;                        /* open now */
 	struct journal_wait *open, **open_end; /* wait for the open batch */
 	struct journal_wait *sent;             /* wait for the batch that was handed over */
-	struct loop_task commit, answer;
+	struct loop_task commit;
 };
 
-static void journal_answer(struct loop_task *task)
+/* The turn's batch is handed over, in one step after everything else of the turn; memory
+ * answers at once. */
+static void journal_commit(struct loop_task *task)
 {
-	struct journal *journal = LW_OWNER(task, struct journal, answer);
+	struct journal *journal = LW_OWNER(task, struct journal, commit);
 	struct journal_wait *wait;
 
-	/* Waiters may wait again, or cancel another, from within. */
+	journal->sent = journal->open;
+	journal->open = NULL;
+	journal->open_end = &journal->open;
+	journal->batch++;
+	/* Waiters may wait again, for the next batch, or cancel another. */
 	while ((wait = journal->sent) != NULL) {
 		journal->sent = wait->next;
 		wait->waiting = false;
 		wait->next = NULL;
 		wait->done(wait, 0);
 	}
-}
-
-/* The turn's batch is handed over, in one step after everything else of the turn. */
-static void journal_commit(struct loop_task *task)
-{
-	struct journal *journal = LW_OWNER(task, struct journal, commit);
-	struct journal_wait **end = &journal->sent;
-
-	while (*end != NULL)
-		end = &(*end)->next;
-	*end = journal->open;
-	journal->open = NULL;
-	journal->open_end = &journal->open;
-	journal->batch++;
-	loop_post(journal->loop, LOOP_IO, &journal->answer);
 }
 
 int journal_open(struct loop *loop, struct journal **ret_journal, struct lw_err *err)
@@ -61,7 +52,6 @@ int journal_open(struct loop *loop, struct journal **ret_journal, struct lw_err 
 	journal->batch = 1;
 	journal->open_end = &journal->open;
 	journal->commit.run = journal_commit;
-	journal->answer.run = journal_answer;
 	*ret_journal = journal;
 	return 0;
 }
@@ -71,7 +61,6 @@ void journal_close(struct journal *journal)
 	if (journal == NULL)
 		return;
 	loop_cancel(journal->loop, &journal->commit);
-	loop_cancel(journal->loop, &journal->answer);
 	free(journal);
 }
 

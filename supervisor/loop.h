@@ -54,6 +54,7 @@ void loop_retire(struct loop *loop, void *object, void (*destroy)(void *object))
  * Both are read once a turn. */
 int64_t loop_now(struct loop *loop);
 int64_t loop_wall(struct loop *loop);
+int64_t loop_clock(void); /* monotonic, read now */
 
 /* One-shot timers, never early and precise to some milliseconds. One that was never set or
  * is stopped costs nothing. */

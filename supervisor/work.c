@@ -254,8 +254,9 @@ bool work_is_up(const struct work *work)
 	for (size_t i = 0; i < work->worker_count; i++) {
 		enum worker_state state = worker_state(work->workers[i]);
 
-		if (state == WORKER_STARTING || state == WORKER_DISCONNECTED ||
-		    state == WORKER_STOPPING || state == WORKER_ENDING)
+		if (state == WORKER_QUEUED || state == WORKER_STARTING ||
+		    state == WORKER_DISCONNECTED || state == WORKER_STOPPING ||
+		    state == WORKER_ENDING)
 			return false;
 	}
 	return true;
@@ -615,7 +616,8 @@ static void start_wanted(struct work *work)
 
 		if (state == WORKER_DOWN)
 			worker_start(work->workers[i]);
-		if (state == WORKER_DOWN || state == WORKER_STARTING || state == WORKER_BACKOFF)
+		if (state == WORKER_DOWN || state == WORKER_QUEUED || state == WORKER_STARTING ||
+		    state == WORKER_BACKOFF)
 			wanted--;
 	}
 }

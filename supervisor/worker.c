@@ -75,6 +75,7 @@ void worker_free(struct worker *worker)
 {
 	if (worker == NULL)
 		return;
+	launch_cancel(worker->app->launch, &worker->place);
 	worker_channel_close(worker);
 	forget_process(worker);
 	while (worker->runs.first != NULL) {
@@ -137,8 +138,8 @@ void worker_stop(struct worker *worker, bool at_once)
 
 bool worker_has_process(const struct worker *worker)
 {
-	return worker->state != WORKER_DOWN && worker->state != WORKER_BACKOFF &&
-	       worker->state != WORKER_FAILED;
+	return worker->state != WORKER_DOWN && worker->state != WORKER_QUEUED &&
+	       worker->state != WORKER_BACKOFF && worker->state != WORKER_FAILED;
 }
 
 const struct run_list *worker_runs(const struct worker *worker)
@@ -361,6 +362,23 @@ static void begin_incarnation(struct worker *worker)
 		.mark = worker->mark,
 		.since = (uint64_t)boot.tv_sec * (uint64_t)sysconf(_SC_CLK_TCK),
 	};
+}
+
+WORKER_ACTION(ask_launch)
+{
+	launch_ask(worker->app->launch, &worker->place);
+	return 0;
+}
+
+void worker_launch(struct launch_place *place)
+{
+	worker_step(LW_OWNER(place, struct worker, place), WORKER_ON_LAUNCH);
+}
+
+WORKER_ACTION(leave_queue)
+{
+	launch_cancel(worker->app->launch, &worker->place);
+	return act_forget_try(worker);
 }
 
 WORKER_ACTION(spawn)

@@ -23,6 +23,7 @@ struct output;
 /*        name          what status says */
 #define WORKER_STATES(S)                    \
 	S(DOWN,         "down")             \
+	S(QUEUED,       "waiting to start") \
 	S(STARTING,     "starting")         \
 	S(IDLE,         "idle")             \
 	S(BUSY,         "busy")             \
@@ -60,6 +61,8 @@ void worker_start(struct worker *worker); /* no effect unless DOWN, FAILED or BA
 /* Asks the tree to end (stop_signal, then KILL after stop_timeout; `at_once`: KILL now);
  * work_on_gone() answers. */
 void worker_stop(struct worker *worker, bool at_once);
+struct launch_place;
+void worker_launch(struct launch_place *place); /* its start's turn has come (launch.h) */
 void worker_start_later(struct worker *worker, int64_t in_us); /* DOWN to BACKOFF */
 void worker_give_up(struct worker *worker);                    /* DOWN to FAILED */
 

@@ -7,15 +7,17 @@
 /* clang-format off */
 /*        in            on       goes to       and does */
 #define WORKER_MOVES(M)                                           \
-	M(DOWN,         START,   STARTING,     spawn)             \
+	M(DOWN,         START,   QUEUED,       ask_launch)        \
 	M(DOWN,         WAIT,    BACKOFF,      nothing)           \
 	M(DOWN,         GIVE_UP, FAILED,       fail)              \
 	M(DOWN,         STOP,    DOWN,         nothing)           \
-	M(FAILED,       START,   STARTING,     spawn)             \
+	M(FAILED,       START,   QUEUED,       ask_launch)        \
 	M(FAILED,       STOP,    DOWN,         forget_try)        \
-	M(BACKOFF,      START,   STARTING,     spawn)             \
-	M(BACKOFF,      TIMEOUT, STARTING,     spawn)             \
+	M(BACKOFF,      START,   QUEUED,       ask_launch)        \
+	M(BACKOFF,      TIMEOUT, QUEUED,       ask_launch)        \
 	M(BACKOFF,      STOP,    DOWN,         forget_try)        \
+	M(QUEUED,       LAUNCH,  STARTING,     spawn)             \
+	M(QUEUED,       STOP,    DOWN,         leave_queue)       \
 	M(STARTING,     REFUSED, DOWN,         not_spawned)       \
 	M(STARTING,     HELLO,   IDLE,         welcome)           \
 	M(STARTING,     STOP,    STOPPING,     ask_to_stop)       \

@@ -4,6 +4,7 @@
 
 #include "lw_frame.h"
 #include "lw_tree.h"
+#include "launch.h"
 #include "logs.h"
 #include "reap.h"
 #include "worker.h"
@@ -13,6 +14,7 @@
 /* clang-format off */
 #define WORKER_EVENTS(E) \
 	E(START)   /* a process is wanted */ \
+	E(LAUNCH)  /* its turn has come */ \
 	E(REFUSED) /* it could not be spawned */ \
 	E(HELLO)   /* it dialled in and was welcomed */ \
 	E(GIVE)    /* it has a run in hand */ \
@@ -37,6 +39,7 @@ struct worker {
 	int64_t since; /* of the state */
 
 	/* the process */
+	struct launch_place place; /* in the queue of starts */
 	uint64_t incarnation;
 	uint64_t starts;
 	pid_t pid; /* 0: none, or ended */
@@ -91,6 +94,8 @@ void worker_moves_print(struct lw_buf *out);
 
 /* Actions of the table in worker_fsm.c. */
 #define WORKER_ACTION(name) int act_##name(struct worker *worker)
+WORKER_ACTION(ask_launch);
+WORKER_ACTION(leave_queue);
 WORKER_ACTION(spawn);
 WORKER_ACTION(not_spawned);
 WORKER_ACTION(welcome);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "app.h"
+#include "worker_private.h"
 #include "http.h"
 #include "lw_statedir.h"
 
@@ -602,9 +603,11 @@ Test(http, a_work_that_an_operator_holds_answers_without_a_run)
 
 Test(http, who_waits_for_a_start_hears_of_a_stop)
 {
-	struct client client = ask("POST", "works/train/start", "");
+	struct client client;
 	json_t *json;
 
+	app_work(app, "train")->workers[0]->state = WORKER_QUEUED; /* its turn never comes */
+	client = ask("POST", "works/train/start", "");
 	for (int i = 0; i < 10; i++)
 		turn();
 	cr_assert_eq(exchange("POST", "works/train/stop", "", &json), 200);
