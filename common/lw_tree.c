@@ -10,25 +10,38 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MARK_NAME "LW_WORKER="
-#define STAT_ROOM 2048
-#define CHUNK     16384
-#define DIRENTS   32768
+#define MARK_NAME  "LW_WORKER="
+#define STAT_ROOM  2048
+#define CHUNK      16384
+#define DIRENTS    32768
+#define EXEC_TRIES 200        /* yields for one that is within exec */
+#define KTHREAD    0x00200000 /* PF_KTHREAD: a thread of the kernel has no environment */
 
 /* Fields of /proc/PID/stat after the name, counted from the state. */
-enum field { FIELD_PARENT = 1, FIELD_SESSION = 3, FIELD_THREADS = 17, FIELD_START = 19 };
+enum field {
+	FIELD_PARENT = 1,
+	FIELD_SESSION = 3,
+	FIELD_FLAGS = 6,
+	FIELD_THREADS = 17,
+	FIELD_START = 19,
+	FIELD_ENV_START = 47,
+	FIELD_ENV_END = 48,
+	FIELDS
+};
 
 struct process {
 	pid_t pid, parent, session;
 	uint64_t start;
+	uint64_t environ; /* its size; 0 also where we may not ask */
 	bool lives;
-	bool in; /* of the tree */
+	bool changing; /* within exec, or about to be a zombie */
+	bool in;       /* of the tree */
 };
 
 struct scan {
@@ -94,21 +107,23 @@ static bool read_stat(int proc, pid_t pid, char text[STAT_ROOM])
 static bool parse_stat(const char *text, struct process *process)
 {
 	const char *at = strrchr(text, ')');
-	long long fields[FIELD_START + 1] = { 0 };
+	unsigned long long fields[FIELDS] = { 0 };
 	char state, *end;
 
 	if (at == NULL || at[1] != ' ' || at[2] == '\0')
 		return false;
 	state = at[2];
 	at += 3;
-	for (size_t i = FIELD_PARENT; i <= FIELD_START; i++, at = end) {
-		fields[i] = strtoll(at, &end, 10);
+	for (size_t i = FIELD_PARENT; i < FIELDS; i++, at = end) {
+		fields[i] = strtoull(at, &end, 10);
 		if (end == at)
 			return false;
 	}
 	process->parent = (pid_t)fields[FIELD_PARENT];
 	process->session = (pid_t)fields[FIELD_SESSION];
-	process->start = (uint64_t)fields[FIELD_START];
+	process->start = fields[FIELD_START];
+	process->environ = fields[FIELD_ENV_END] - fields[FIELD_ENV_START];
+	process->changing = fields[FIELD_ENV_END] == 0 && (fields[FIELD_FLAGS] & KTHREAD) == 0;
 	/* A first thread that ended before the others looks like a zombie. */
 	process->lives = (state != 'Z' && state != 'X') || fields[FIELD_THREADS] > 1;
 	return true;
@@ -197,21 +212,54 @@ static bool search_feed(struct search *search, const char *bytes, size_t size)
 	return false;
 }
 
-static bool has_entry(int proc, pid_t pid, const char *entry)
+/* True when it has the entry; else *ret_size is how much there was to read. */
+static bool read_environ(int proc, pid_t pid, const char *entry, uint64_t *ret_size)
 {
 	struct search search = { .entry = entry, .size = strlen(entry) + 1 };
 	LW_AUTO(lw_close)
 	int fd = open_of(proc, pid, "environ");
 	char bytes[CHUNK];
-	struct stat owner;
 	ssize_t size;
 
-	if (fd < 0 || fstat(fd, &owner) < 0 || owner.st_uid != geteuid())
+	*ret_size = 0;
+	if (fd < 0)
 		return false;
-	while ((size = read_some(fd, bytes, sizeof(bytes))) > 0)
+	for (; (size = read_some(fd, bytes, sizeof(bytes))) > 0; *ret_size += (uint64_t)size)
 		if (search_feed(&search, bytes, (size_t)size))
 			return true;
 	return size == 0 && search_feed(&search, "", 1); /* a last entry without its NUL */
+}
+
+static bool is_ours(int proc, pid_t pid)
+{
+	struct stat owner;
+	char path[32];
+
+	snprintf(path, sizeof(path), "%d/environ", (int)pid);
+	return fstatat(proc, path, &owner, 0) == 0 && owner.st_uid == geteuid();
+}
+
+/* A process that executes a program has no environment for a moment, and what was being read
+ * of its old one ends early: then there is less than /proc/PID/stat says, or that says 0. */
+static bool has_entry(int proc, const struct process *process, const char *entry)
+{
+	struct process now = *process;
+	uint64_t size;
+
+	if (!is_ours(proc, now.pid))
+		return false;
+	for (int i = 0; i < EXEC_TRIES; i++) {
+		if (read_environ(proc, now.pid, entry, &size))
+			return true;
+		if (i == 0 && size > 0 && size == now.environ)
+			return false;
+		if (!read_process(proc, now.pid, &now) || !now.lives)
+			return false;
+		if (size == now.environ && !now.changing)
+			return false;
+		sched_yield();
+	}
+	return false;
 }
 
 /* ---- the scan ------------------------------------------------------------------------------ */
@@ -318,7 +366,7 @@ static void scan_marks(struct scan *scan, const struct lw_tree *tree)
 		struct process *process = &scan->processes[i];
 
 		if (!process->in && may_be_in(process, tree))
-			process->in = has_entry(scan->proc, process->pid, entry);
+			process->in = has_entry(scan->proc, process, entry);
 	}
 }
 

@@ -14,14 +14,17 @@
 #include "lw_spawn.h"
 #include "lw_tree.h"
 
-#define MARK "5e1f/1/1"
+/* Of this run of the test alone: another one may be under way. */
+static char mark[32], entry[48];
 
 static struct lw_pids found;
-static pid_t started[64]; /* killed at the end of a test */
+static pid_t started[256]; /* killed at the end of a test */
 static size_t started_count;
 
 static void set_up(void)
 {
+	snprintf(mark, sizeof(mark), "5e1f/%d/1", (int)getpid());
+	snprintf(entry, sizeof(entry), "LW_WORKER=%s", mark);
 	cr_assert_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 }
 
@@ -37,6 +40,12 @@ static void tear_down(void)
 
 TestSuite(tree, .init = set_up, .fini = tear_down, .timeout = 60);
 
+static void to_be_killed(pid_t pid)
+{
+	cr_assert_lt(started_count, LW_COUNT(started));
+	started[started_count++] = pid;
+}
+
 struct leader {
 	pid_t pid;
 	int pidfd;
@@ -51,6 +60,7 @@ static struct leader lead_with(const char *const *envp, const char *script)
 				  .argv = (char *const *)argv,
 				  .envp = (char *const *)envp,
 				  .session = true,
+				  .die_with_parent = true,
 				  .fd_count = 3 };
 	struct lw_err err = { 0 };
 	struct leader leader;
@@ -64,13 +74,13 @@ static struct leader lead_with(const char *const *envp, const char *script)
 	close(ends[1]);
 	leader.out = ends[0];
 	leader.since = lw_proc_start_time(leader.pid);
-	started[started_count++] = leader.pid;
+	to_be_killed(leader.pid);
 	return leader;
 }
 
 static struct leader lead(const char *script)
 {
-	static const char *const envp[] = { "PATH=/usr/bin:/bin", "LW_WORKER=" MARK, NULL };
+	const char *const envp[] = { "PATH=/usr/bin:/bin", entry, NULL };
 
 	return lead_with(envp, script);
 }
@@ -83,7 +93,7 @@ static pid_t next_pid(const struct leader *leader)
 	for (size_t size = 0; size < sizeof(text) - 1; size++) {
 		cr_assert_eq(read(leader->out, text + size, 1), 1);
 		if (text[size] == '\n') {
-			started[started_count++] = atoi(text);
+			to_be_killed(atoi(text));
 			return atoi(text);
 		}
 	}
@@ -104,11 +114,12 @@ static void leader_done(const struct leader *leader)
 	close(leader->pidfd);
 }
 
-static struct lw_tree tree_of(const struct leader *leader, const char *mark)
+static struct lw_tree tree_of(const struct leader *leader, const char *wanted)
 {
-	return (struct lw_tree){
-		.leader = leader->pid, .session = leader->pid, .mark = mark, .since = leader->since
-	};
+	return (struct lw_tree){ .leader = leader->pid,
+				 .session = leader->pid,
+				 .mark = wanted,
+				 .since = leader->since };
 }
 
 static size_t find(const struct lw_tree *tree)
@@ -142,7 +153,7 @@ Test(tree, a_leader_and_what_is_below_it_are_found)
 Test(tree, a_setsid_grandchild_whose_parent_died_is_found_by_its_mark)
 {
 	struct leader leader = lead("setsid sh -c 'echo $$; exec sleep 1000' & exit 0");
-	struct lw_tree tree = tree_of(&leader, MARK);
+	struct lw_tree tree = tree_of(&leader, mark);
 	pid_t grandchild = next_pid(&leader);
 
 	await_end(&leader);
@@ -175,7 +186,7 @@ Test(tree, what_is_below_a_marked_process_is_found_though_it_has_no_mark)
 {
 	struct leader leader = lead("setsid sh -c 'env -i setsid sh -c \"echo \\$\\$; "
 				    "exec sleep 1000\" & echo $$; wait' & exit 0");
-	struct lw_tree tree = tree_of(&leader, MARK);
+	struct lw_tree tree = tree_of(&leader, mark);
 	pid_t pids[] = { next_pid(&leader), next_pid(&leader) };
 
 	await_end(&leader);
@@ -188,7 +199,7 @@ Test(tree, what_is_below_a_marked_process_is_found_though_it_has_no_mark)
 Test(tree, one_that_ignores_term_stays_found_until_it_is_killed_and_a_zombie_does_not_count)
 {
 	struct leader leader = lead("trap '' TERM; echo $$; while :; do sleep 1000; done");
-	struct lw_tree tree = tree_of(&leader, MARK);
+	struct lw_tree tree = tree_of(&leader, mark);
 	pid_t pid = next_pid(&leader);
 
 	cr_assert_eq(pid, leader.pid);
@@ -206,10 +217,10 @@ Test(tree, one_that_ignores_term_stays_found_until_it_is_killed_and_a_zombie_doe
 	leader_done(&leader);
 }
 
-static size_t find_marked(const char *entries[], const char *mark)
+static size_t find_marked(const char *entries[], const char *wanted)
 {
 	const char *envp[8] = { "PATH=/usr/bin:/bin" };
-	struct lw_tree tree = { .mark = mark };
+	struct lw_tree tree = { .mark = wanted };
 	struct leader leader;
 	size_t count;
 
@@ -227,12 +238,17 @@ static size_t find_marked(const char *entries[], const char *mark)
 
 Test(tree, a_mark_is_a_whole_entry)
 {
-	cr_assert_eq(find_marked((const char *[]){ "LW_WORKER=" MARK, NULL }, MARK), 1);
-	cr_assert_eq(find_marked((const char *[]){ "LW_WORKER=" MARK "1", NULL }, MARK), 0);
-	cr_assert_eq(find_marked((const char *[]){ "LW_WORKER=" MARK, NULL }, MARK "1"), 0);
-	cr_assert_eq(find_marked((const char *[]){ "X=LW_WORKER=" MARK, NULL }, MARK), 0);
-	cr_assert_eq(find_marked((const char *[]){ "XLW_WORKER=" MARK, NULL }, MARK), 0);
-	cr_assert_eq(find_marked((const char *[]){ "LW_WORKER=", "L=", NULL }, MARK), 0);
+	LW_AUTO(lw_free) char *longer = lw_format("%s1", entry);
+	LW_AUTO(lw_free) char *longer_mark = lw_format("%s1", mark);
+	LW_AUTO(lw_free) char *inner = lw_format("X=%s", entry);
+	LW_AUTO(lw_free) char *other = lw_format("X%s", entry);
+
+	cr_assert_eq(find_marked((const char *[]){ entry, NULL }, mark), 1);
+	cr_assert_eq(find_marked((const char *[]){ longer, NULL }, mark), 0);
+	cr_assert_eq(find_marked((const char *[]){ entry, NULL }, longer_mark), 0);
+	cr_assert_eq(find_marked((const char *[]){ inner, NULL }, mark), 0);
+	cr_assert_eq(find_marked((const char *[]){ other, NULL }, mark), 0);
+	cr_assert_eq(find_marked((const char *[]){ "LW_WORKER=", "L=", NULL }, mark), 0);
 }
 
 Test(tree, a_mark_is_found_anywhere_in_a_large_environment)
@@ -244,21 +260,18 @@ Test(tree, a_mark_is_found_anywhere_in_a_large_environment)
 	memset(after, 'a', LARGE - 1);
 	memcpy(before, "B=", 2);
 	memcpy(after, "A=", 2);
-	for (size_t cut = 0; cut < 24; cut++) { /* over every border of what is read at once */
-		before[16384 * 2 - 34 + cut] = '\0';
-		cr_assert_eq(find_marked((const char *[]){ before, "LW_WORKER=" MARK, after, NULL },
-					 MARK),
-			     1);
-		before[16384 * 2 - 34 + cut] = 'b';
+	for (size_t cut = 0; cut < 64; cut++) { /* over every border of what is read at once */
+		before[16384 * 2 - 60 + cut] = '\0';
+		cr_assert_eq(find_marked((const char *[]){ before, entry, after, NULL }, mark), 1);
+		before[16384 * 2 - 60 + cut] = 'b';
 	}
-	cr_assert_eq(find_marked((const char *[]){ before, after, "LW_WORKER=" MARK, NULL }, MARK),
-		     1);
+	cr_assert_eq(find_marked((const char *[]){ before, after, entry, NULL }, mark), 1);
 }
 
 Test(tree, older_processes_are_never_part_of_it)
 {
 	struct leader leader = lead("echo $$; exec sleep 1000");
-	struct lw_tree tree = tree_of(&leader, MARK);
+	struct lw_tree tree = tree_of(&leader, mark);
 
 	next_pid(&leader);
 	cr_assert_eq(find(&tree), 1);
@@ -270,7 +283,7 @@ Test(tree, older_processes_are_never_part_of_it)
 Test(tree, the_pid_of_a_leader_that_is_gone_never_counts)
 {
 	struct leader leader = lead("sleep 1000 & echo $!; echo $$; wait");
-	struct lw_tree tree = tree_of(&leader, MARK);
+	struct lw_tree tree = tree_of(&leader, mark);
 	pid_t child = next_pid(&leader);
 
 	next_pid(&leader);
@@ -331,7 +344,7 @@ Test(tree, a_name_made_to_confuse_confuses_nobody)
 			pause();
 		_exit(1);
 	}
-	started[started_count++] = pid;
+	to_be_killed(pid);
 	cr_assert_eq(read(ready[0], &byte, 1), 1);
 	cr_assert(lw_proc_lives(pid));
 	cr_assert_geq(lw_proc_start_time(pid), lw_proc_start_time(getpid()));
@@ -357,7 +370,7 @@ Test(tree, a_pid_that_names_nobody_is_nobody)
 Test(tree, processes_that_come_and_go_during_the_scan_do_no_harm)
 {
 	struct leader leader = lead("echo $$; while :; do /bin/true & /bin/true; wait; done");
-	struct lw_tree tree = tree_of(&leader, MARK);
+	struct lw_tree tree = tree_of(&leader, mark);
 
 	next_pid(&leader);
 	for (int i = 0; i < 200; i++) {
