@@ -8,18 +8,21 @@
  * that stands for it, and `<close>` variables see nil as their error. Finalizers, which
  * swallow errors, are refused (setmetatable).
  *
- * Interrupting. A timer (one-shot at flow_timeout, then every second) whose handler sets a
- * hook on the Lua thread that runs; the hook ends the pass with the line it was on. A library
- * call runs no hook: GRACE_TICKS later the handler writes where the flow is stuck and ends
- * the process. Arming and disarming are one system call each; idle costs none.
+ * Interrupting. A one-shot timer whose handler sets a hook on the Lua thread that runs; the
+ * hook ends the pass with the line it was on. A library call runs no hook: GRACE_TICKS later
+ * the handler writes where the flow is stuck and ends the process. A timer that runs already
+ * serves the passes that follow, each with its own deadline, so that a pass makes no system
+ * call; flow_timeout after the last one it fires once more, for nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "flow_lua.h"
@@ -203,20 +206,50 @@ LW_NORETURN static void die_stuck(const struct flow *flow, lua_State *L)
 	_exit(1);
 }
 
+static int64_t clock_now(void)
+{
+	struct timespec now = { 0 };
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * CONFIG_SECOND + now.tv_nsec / 1000;
+}
+
+/* Also called by the handler. */
+static int timer_set(struct flow *flow, int64_t at)
+{
+	struct itimerspec spec = {
+		.it_value = { at / CONFIG_SECOND, (at % CONFIG_SECOND) * 1000 },
+	};
+
+	flow->fires_at = at;
+	return flow->has_timer ? timer_settime(flow->timer, TIMER_ABSTIME, &spec, NULL) : 0;
+}
+
+static void interrupt(struct flow *flow)
+{
+	lua_State *L = flow->running;
+
+	flow->ticks++;
+	if (flow->ticks > GRACE_TICKS)
+		die_stuck(flow, L);
+	if (flow->interrupted == 0)
+		flow->interrupted = 1;
+	lua_sethook(L, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+	(void)timer_set(flow, clock_now() + CONFIG_SECOND);
+}
+
+/* The timer may have been set for an earlier pass: this one has its own deadline. */
 static void on_timer(int sig LW_UNUSED)
 {
 	struct flow *flow = guarded;
 	int saved = errno;
 
-	if (flow != NULL && flow->armed) {
-		lua_State *L = flow->running;
-
-		flow->ticks++;
-		if (flow->ticks > GRACE_TICKS)
-			die_stuck(flow, L);
-		if (flow->interrupted == 0)
-			flow->interrupted = 1;
-		lua_sethook(L, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+	if (flow != NULL) {
+		flow->fires_at = 0;
+		if (flow->armed && flow->deadline > clock_now())
+			(void)timer_set(flow, flow->deadline);
+		else if (flow->armed)
+			interrupt(flow);
 	}
 	errno = saved;
 }
@@ -236,33 +269,24 @@ static int timer_open(struct flow *flow, struct lw_err *err)
 	return 0;
 }
 
-static void guard_set(struct flow *flow, int64_t us, int64_t again_us)
-{
-	struct itimerspec spec = {
-		.it_value = { us / CONFIG_SECOND, (us % CONFIG_SECOND) * 1000 },
-		.it_interval = { again_us / CONFIG_SECOND, 0 },
-	};
-
-	if (flow->has_timer && timer_settime(flow->timer, 0, &spec, NULL) < 0)
-		lw_log(LW_LOG_ERROR, "flow_timeout does not work: timer_settime: %s",
-		       strerror(errno));
-}
-
 static void guard_begin(struct flow *flow, lua_State *L)
 {
 	flow->running = L;
 	flow->interrupted = 0;
 	flow->ticks = 0;
 	flow->ending = false;
+	flow->deadline = clock_now() + flow->timeout;
 	guarded = flow;
 	flow->armed = 1;
-	guard_set(flow, flow->timeout, CONFIG_SECOND);
+	if ((flow->fires_at == 0 || flow->fires_at > flow->deadline) &&
+	    timer_set(flow, flow->deadline) < 0)
+		lw_log(LW_LOG_ERROR, "flow_timeout does not work: timer_settime: %s",
+		       strerror(errno));
 }
 
 static void guard_end(struct flow *flow)
 {
 	flow->armed = 0;
-	guard_set(flow, 0, 0);
 	flow->running = flow->lua;
 }
 

@@ -70,7 +70,9 @@ struct flow {
 	volatile sig_atomic_t ticks; /* since flow_timeout */
 	timer_t timer;
 	bool has_timer;
-	int64_t timeout; /* microseconds */
+	volatile int64_t fires_at; /* the timer, 0: it does not; monotonic microseconds */
+	volatile int64_t deadline; /* of the pass in hand */
+	int64_t timeout;           /* microseconds */
 
 	struct lw_buf call;         /* the call being made; reused */
 	int metatables[KINDS_N];    /* in the registry */

@@ -30,6 +30,7 @@ struct logs {
 	size_t width;                      /* longest name seen */
 	bool prefix, colour;
 	uint8_t bytes[READ_SIZE];
+	char tail[TAIL_BYTES + 1]; /* as asked for last */
 };
 
 struct stream {
@@ -41,18 +42,13 @@ struct stream {
 	char *path;
 };
 
-struct tail {
-	struct lw_buf lines;
-	char text[TAIL_BYTES + 1];
-};
-
 struct output {
 	struct logs *logs;
 	char *work;
 	struct lw_buf head; /* the prefix, for `width` */
 	size_t width;
 	struct stream streams[STREAMS];
-	struct tail *tail;
+	struct lw_buf tail; /* the last lines of standard error */
 	pid_t pid;
 	uint64_t run;
 };
@@ -133,14 +129,14 @@ static void tail_cut(struct lw_buf *lines, size_t most)
 		lw_buf_cut(lines, lines->size - most);
 }
 
-static void tail_add(struct tail *tail, const uint8_t *line, size_t size)
+static void tail_add(struct lw_buf *tail, const uint8_t *line, size_t size)
 {
 	size_t skip = size > TAIL_BYTES ? size - TAIL_BYTES : 0;
 
-	lw_buf_add(&tail->lines, line + skip, size - skip);
-	lw_buf_add(&tail->lines, "\n", 1);
-	if (tail->lines.size > TAIL_ROOM)
-		tail_cut(&tail->lines, TAIL_BYTES + 1);
+	lw_buf_add(tail, line + skip, size - skip);
+	lw_buf_add(tail, "\n", 1);
+	if (tail->size > TAIL_ROOM)
+		tail_cut(tail, TAIL_BYTES + 1);
 }
 
 static void put_line(struct stream *stream, const uint8_t *line, size_t size)
@@ -153,7 +149,7 @@ static void put_line(struct stream *stream, const uint8_t *line, size_t size)
 		output->width = logs->width;
 	}
 	if (stream->which == ERR)
-		tail_add(output->tail, line, size);
+		tail_add(&output->tail, line, size);
 	console_line(logs->consoles[stream->which], lw_buf_slice(&output->head),
 		     (struct lw_slice){ line, size });
 }
@@ -303,7 +299,8 @@ static int stream_open(struct stream *stream, uint64_t worker, struct lw_err *er
 		return r;
 	stream->readable = event_new(loop_base(logs->loop), stream->reading, EV_READ | EV_PERSIST,
 				     on_readable, stream);
-	if (stream->readable == NULL || event_add(stream->readable, NULL) < 0)
+	if (stream->readable == NULL || event_priority_set(stream->readable, LOOP_FIRST) < 0 ||
+	    event_add(stream->readable, NULL) < 0)
 		return lw_err_set(err, -ENOMEM, "cannot wait for '%s'", stream->path);
 	return 0;
 }
@@ -314,8 +311,6 @@ static void stream_close(struct stream *stream)
 		event_free(stream->readable);
 	lw_close(stream->reading);
 	lw_close(stream->writing);
-	if (stream->path != NULL && unlink(stream->path) < 0 && errno != ENOENT)
-		lw_log(LW_LOG_WARNING, "cannot remove '%s': %s", stream->path, strerror(errno));
 	lw_free(stream->path);
 	lw_buf_done(&stream->partial);
 }
@@ -330,7 +325,6 @@ int output_open(struct logs *logs, const char *work, uint64_t worker, struct out
 
 	output->logs = logs;
 	output->work = lw_strdup(work);
-	output->tail = LW_NEW(struct tail);
 	for (int i = 0; i < STREAMS; i++)
 		output->streams[i] = (struct stream){
 			.output = output, .which = i, .reading = -1, .writing = -1
@@ -356,8 +350,7 @@ void output_close(struct output *output)
 	for (size_t i = 0; i < STREAMS; i++)
 		stream_close(&output->streams[i]);
 	lw_buf_done(&output->head);
-	lw_buf_done(&output->tail->lines);
-	lw_free(output->tail);
+	lw_buf_done(&output->tail);
 	lw_free(output->work);
 	lw_free(output);
 	errno = saved;
@@ -378,7 +371,7 @@ void output_fds(const struct output *output, int ret_fds[2])
 void output_of(struct output *output, pid_t pid, uint64_t run)
 {
 	if (pid != output->pid)
-		lw_buf_shrink(&output->tail->lines, 0);
+		lw_buf_shrink(&output->tail, 0);
 	output->pid = pid;
 	output->run = run;
 }
@@ -394,28 +387,29 @@ static size_t tail_start(const struct lw_buf *lines)
 	return at;
 }
 
-const char *output_tail(const struct output *output)
+const char *output_tail(struct output *output)
 {
-	struct tail *tail = output->tail;
+	struct lw_buf *tail = &output->tail;
+	char *text = output->logs->tail;
 	size_t start, size;
 
-	if (tail->lines.size == 0)
+	if (tail->size == 0)
 		return "";
-	tail_cut(&tail->lines, TAIL_BYTES + 1);
-	start = tail_start(&tail->lines);
-	size = tail->lines.size - 1 - start;
+	tail_cut(tail, TAIL_BYTES + 1);
+	start = tail_start(tail);
+	size = tail->size - 1 - start;
 	/* It may begin within a character, and a message is text. */
-	while (size > 0 && (tail->lines.data[start] & 0xc0) == 0x80) {
+	while (size > 0 && (tail->data[start] & 0xc0) == 0x80) {
 		start++;
 		size--;
 	}
 	for (size_t i = 0; i < size; i++) {
-		char byte = (char)tail->lines.data[start + i];
+		char byte = (char)tail->data[start + i];
 
-		tail->text[i] = byte == '\0' ? '?' : byte;
+		text[i] = byte == '\0' ? '?' : byte;
 	}
-	tail->text[size] = '\0';
-	return tail->text;
+	text[size] = '\0';
+	return text;
 }
 
 /* ---- all of them ---------------------------------------------------------------------------- */

@@ -39,7 +39,7 @@ lw_log_sink logs_sink; /* context: struct logs */
 /* The two streams of one worker; they stay open over its incarnations. */
 LW_MUST_USE int output_open(struct logs *logs, const char *work, uint64_t worker,
 			    struct output **ret_output, struct lw_err *err);
-void output_close(struct output *output); /* drains; removes the FIFOs */
+void output_close(struct output *output); /* drains; the FIFOs stay for the next one */
 /* Descriptors for the child's standard output and error; owned by the output. */
 void output_fds(const struct output *output, int ret_fds[2]);
 /* Lines read from now on belong to this process and run (0: none). */
@@ -48,6 +48,6 @@ void output_of(struct output *output, pid_t pid, uint64_t run);
  * line without newline. */
 void output_drain(struct output *output, bool last);
 /* The last lines of standard error since output_of() changed the process, for a message. */
-const char *output_tail(const struct output *output);
+const char *output_tail(struct output *output);
 
 #endif
