@@ -1,14 +1,20 @@
-/* lw_spawn.c - vfork, put descriptors in their places, exec; and the search in PATH.
+/* lw_spawn.c - as vfork, put descriptors in their places, exec; and the search in PATH.
  *
  * Used by the supervisor for its workers and by lw-worker for its commands. The child runs on
- * its parent's memory and stack until exec, so what it needs is prepared in a struct plan, and
- * what went wrong in it comes back the same way.
+ * its parent's memory until exec, so what it needs is prepared in a struct plan, and what went
+ * wrong in it comes back the same way.
+ *
+ * A parent with thousands of descriptors must not pay for each of them at every start. So the
+ * child begins with its parent's table, not a copy, and close_range() gives it one of its own
+ * that has only the first few. What the child is to have is brought there before: a few low
+ * descriptors are ours for good, on /dev/null in between.
  */
 #include "lw_spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -18,6 +24,11 @@
 #include <unistd.h>
 
 #define EXIT_NOT_STARTED 127
+#define CHILD_STACK      65536
+
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE (1U << 1)
+#endif
 
 /* clang-format off */
 /*       step         what failed, with its subject */
@@ -26,7 +37,7 @@
 	S(SIGNALS,    "cannot restore the signals of '%s'",               file)        \
 	S(SESSION,    "cannot make a session for '%s'",                   file)        \
 	S(GROUP,      "cannot make a process group for '%s'",             file)        \
-	S(NULL,       "cannot open '/dev/null' for '%s'",                 file)        \
+	S(TABLE,      "cannot have descriptors apart for '%s'",           file)        \
 	S(FDS,        "cannot put the descriptors of '%s' in place",      file)        \
 	S(CWD,        "cannot enter folder '%s'",                         cwd)         \
 	S(PARENT,     "cannot tie '%s' to its parent",                    file)        \
@@ -40,7 +51,8 @@ enum step { STEPS(STEP_ENUM) };
 struct plan {
 	const struct lw_spawn *spawn;
 	pid_t parent;
-	int sources[LW_SPAWN_FDS];
+	bool table_shared;
+	int sources[LW_SPAWN_FDS]; /* low ones; -1: closed */
 	struct sigaction normal;
 	sigset_t none;
 	volatile enum step step; /* the one under way in the child */
@@ -48,6 +60,8 @@ struct plan {
 };
 
 /* ---- in the child: async-signal-safe calls alone ------------------------------------ */
+
+static int slots[LW_SPAWN_FDS] = { -1 }; /* ascending, above every place; see slots_open() */
 
 static int restore_signals(struct plan *plan)
 {
@@ -71,38 +85,21 @@ static int leave_group(struct plan *plan)
 	return plan->spawn->group ? setpgid(0, 0) : 0;
 }
 
-/* Whatever lies where another one belongs moves out of the way first. */
-static int lift_fds(struct plan *plan)
+/* Our table is our parent's still: nothing may be closed or moved before it is not. */
+static int part_table(struct plan *plan)
 {
-	const struct lw_spawn *spawn = plan->spawn;
-	int above = (int)spawn->fd_count;
+	int highest = slots[LW_SPAWN_FDS - 1];
 
-	for (int i = 0; i < above; i++) {
-		int source = spawn->fds[i];
-
-		if (source < 0 && i < STDERR_FILENO + 1) {
-			plan->step = STEP_NULL;
-			source = open("/dev/null", O_RDWR | O_CLOEXEC);
-			if (source < 0)
-				return -1;
-		}
-		plan->step = STEP_FDS;
-		if (source >= 0 && source < above && source != i) {
-			source = fcntl(source, F_DUPFD_CLOEXEC, above);
-			if (source < 0)
-				return -1;
-		}
-		plan->sources[i] = source;
-	}
-	return 0;
+	plan->step = STEP_TABLE;
+	if (!plan->table_shared)
+		return 0;
+	return (int)syscall(SYS_close_range, highest + 1, ~0U, CLOSE_RANGE_UNSHARE);
 }
 
 static int place_fd(int source, int place)
 {
 	if (source < 0)
 		return close(place) < 0 && errno != EBADF ? -1 : 0;
-	if (source == place)
-		return fcntl(place, F_SETFD, 0);
 	return dup2(source, place) < 0 ? -1 : 0;
 }
 
@@ -110,8 +107,9 @@ static int place_fds(struct plan *plan)
 {
 	unsigned above = (unsigned)plan->spawn->fd_count;
 
-	if (lift_fds(plan) < 0)
+	if (part_table(plan) < 0)
 		return -1;
+	plan->step = STEP_FDS;
 	for (int i = 0; i < (int)above; i++)
 		if (place_fd(plan->sources[i], i) < 0)
 			return -1;
@@ -148,23 +146,80 @@ static void become(struct plan *plan)
 	execve(plan->spawn->file, plan->spawn->argv, plan->spawn->envp);
 }
 
-LW_NORETURN __attribute__((noinline)) static void child(struct plan *plan)
+/* Returns when it failed; the C library ends the process then. */
+static int child(void *context)
 {
+	struct plan *plan = context;
+
 	become(plan);
 	plan->error = errno;
-	_exit(EXIT_NOT_STARTED);
+	return EXIT_NOT_STARTED;
 }
 
 /* ---- in the parent --------------------------------------------------------------------- */
 
-/* No locals and no caller's locals are touched between the two returns of vfork(). */
-__attribute__((noinline)) static pid_t start(struct plan *plan)
+static int slots_open(struct lw_err *err)
 {
-	pid_t pid = vfork();
+	int least = LW_SPAWN_FDS; /* no slot is a place */
 
-	if (pid == 0)
-		child(plan);
-	return pid;
+	if (slots[0] >= 0)
+		return 0;
+	for (size_t i = 0; i < LW_SPAWN_FDS; i++) {
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+		slots[i] = null < 0 ? -1 : fcntl(null, F_DUPFD_CLOEXEC, least);
+		if (slots[i] < 0)
+			return lw_err_sys(err, -errno, "cannot open '/dev/null'");
+		lw_close(null);
+		least = slots[i] + 1;
+	}
+	return 0;
+}
+
+/* Brings what the child is to have into the slots. */
+static int slots_fill(struct plan *plan)
+{
+	const struct lw_spawn *spawn = plan->spawn;
+
+	for (size_t i = 0; i < spawn->fd_count; i++) {
+		bool null = spawn->fds[i] < 0 && i <= STDERR_FILENO;
+
+		plan->sources[i] = spawn->fds[i] < 0 && !null ? -1 : slots[i];
+		if (spawn->fds[i] >= 0 && dup3(spawn->fds[i], slots[i], O_CLOEXEC) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* Nothing of the child's stays open in us: somebody waits for its end of file. */
+static void slots_clear(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->spawn->fd_count; i++)
+		if (plan->spawn->fds[i] >= 0 &&
+		    dup3(slots[LW_SPAWN_FDS - 1], slots[i], O_CLOEXEC) < 0)
+			lw_fatal("cannot free descriptor %d", slots[i]);
+}
+
+/* close_range() on nothing says whether the kernel, or a filter, lets us. */
+static bool can_part_tables(void)
+{
+	static int can = -1;
+
+	if (can < 0)
+		can = syscall(SYS_close_range, ~0U - 1, ~0U - 1, 0) == 0;
+	return can == 1;
+}
+
+/* As vfork(): we stand still until the child has exec'd or ended. Without a kernel that can part
+ * the table it gets a copy. */
+static pid_t start(struct plan *plan)
+{
+	static _Alignas(64) char stack[CHILD_STACK];
+	int flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
+
+	plan->table_shared = can_part_tables();
+	return clone(child, stack + sizeof(stack), plan->table_shared ? flags | CLONE_FILES : flags,
+		     plan);
 }
 
 static int report(const struct plan *plan, enum step step, int code, struct lw_err *err)
@@ -206,14 +261,22 @@ int lw_spawn(const struct lw_spawn *spawn, pid_t *ret_pid, int *ret_pidfd, struc
 	pid_t pid = -1;
 	int r, pidfd;
 
-	if (spawn->fd_count <= STDERR_FILENO || spawn->fd_count > LW_SPAWN_FDS)
+	if (spawn->fd_count <= STDERR_FILENO || spawn->fd_count >= LW_SPAWN_FDS)
 		return lw_err_set(err, -EINVAL, "cannot give '%s' %zu descriptors", spawn->file,
 				  spawn->fd_count);
+	r = slots_open(err);
+	if (r < 0)
+		return r;
 	plan.normal.sa_handler = SIG_DFL;
 	sigemptyset(&plan.none);
-	r = start_blocked(&plan, &pid);
+	r = slots_fill(&plan);
 	if (r < 0)
-		return report(&plan, STEP_NONE, r, err);
+		plan.step = STEP_FDS;
+	else
+		r = start_blocked(&plan, &pid);
+	slots_clear(&plan);
+	if (r < 0)
+		return report(&plan, plan.step, r, err);
 	if (plan.error != 0) {
 		reap(pid);
 		return report(&plan, plan.step, -plan.error, err);

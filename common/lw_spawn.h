@@ -1,9 +1,10 @@
 /* lw_spawn.h - starts a program as a child process.
  *
- * Spawning never copies the heap (vfork), inherits no descriptor by accident (everything
- * but what is named is closed), blocks signals around itself and restores the defaults in
- * the child. What fails in the child before exec comes back with the failed step:
- * "cannot exec './train': No such file or directory". The caller owns the pidfd.
+ * Spawning copies neither the heap nor a large table of descriptors (vfork-like), inherits no
+ * descriptor by accident (everything but what is named is closed), blocks signals around itself
+ * and restores the defaults in the child. What fails in the child before exec comes back with
+ * the failed step: "cannot exec './train': No such file or directory". The caller owns the
+ * pidfd. Eight descriptors stay open from the first call on. One thread.
  */
 #ifndef LW_SPAWN_H
 #define LW_SPAWN_H
