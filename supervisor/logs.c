@@ -299,8 +299,7 @@ static int stream_open(struct stream *stream, uint64_t worker, struct lw_err *er
 		return r;
 	stream->readable = event_new(loop_base(logs->loop), stream->reading, EV_READ | EV_PERSIST,
 				     on_readable, stream);
-	if (stream->readable == NULL || event_priority_set(stream->readable, LOOP_FIRST) < 0 ||
-	    event_add(stream->readable, NULL) < 0)
+	if (stream->readable == NULL || event_add(stream->readable, NULL) < 0)
 		return lw_err_set(err, -ENOMEM, "cannot wait for '%s'", stream->path);
 	return 0;
 }

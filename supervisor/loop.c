@@ -58,10 +58,7 @@ static int open_base(struct event_base **ret_base)
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
 	*ret_base = event_base_new_with_config(config);
 	event_config_free(config);
-	if (*ret_base == NULL)
-		return -ENOMEM;
-	/* LOOP_FIRST and the rest, which is libevent's default for an event. */
-	return event_base_priority_init(*ret_base, 2) < 0 ? -ENOMEM : 0;
+	return *ret_base == NULL ? -ENOMEM : 0;
 }
 
 int loop_new(struct loop **ret_loop, struct lw_err *err)

@@ -23,10 +23,6 @@ struct loop;
 
 enum loop_phase { LOOP_IO, LOOP_PASS, LOOP_END, LOOP_LATE, LOOP_PHASES };
 
-/* Priority (event_priority_set) of events that are handled before all others that are ready at
- * the same time: what a process printed comes before what it reported after that. */
-#define LOOP_FIRST 0
-
 /* Something to do in a later phase of this turn (or of the next one when that phase is
  * over). Embedded in its owner; all zero but `run` is a task that is not posted. */
 struct loop_task {

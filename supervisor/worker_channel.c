@@ -264,6 +264,8 @@ void worker_channel_read(struct worker *worker)
 		n = lw_frames_fill(&worker->frames, worker->fd);
 		if (n == -EAGAIN || n == -EINTR)
 			break;
+		/* What it printed before a report comes before that report. */
+		output_drain(worker->output, false);
 		if (handle_frames(worker) < 0 || n <= 0) {
 			acknowledge(worker);
 			broken(worker);
