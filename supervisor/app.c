@@ -84,6 +84,7 @@ void app_free(struct app *app)
 	lw_buf_done(&app->scratch);
 	config_free(app->config);
 	free(app->end_reason);
+	free(app->last_failure);
 	free(app);
 }
 
@@ -204,6 +205,19 @@ static void on_mark_recorded(void *context, const char *mark, time_t at)
 	journal_mark(app->journal, mark, (int64_t)at * 1000000);
 }
 
+/* With --drain a run that failed is the app's failure; its sentence is the reason then. */
+static int drain_status(const struct app *app)
+{
+	return app->drain && app->last_failure != NULL;
+}
+
+static void end_drained(struct app *app, const char *reason)
+{
+	int status = drain_status(app);
+
+	app_end(app, status, status != 0 ? app->last_failure : reason);
+}
+
 static void after_pass(struct app *app, const struct flow_result *result)
 {
 	for (size_t i = 0; i < app->work_count; i++)
@@ -219,7 +233,7 @@ static void after_pass(struct app *app, const struct flow_result *result)
 	case FLOW_WAITS:
 		break;
 	case FLOW_STOPS:
-		app_end(app, app->drain && app->any_failed, result->message);
+		app_end(app, drain_status(app), result->message);
 		return;
 	case FLOW_FAILS:
 		app_end(app, 1, result->message);
@@ -230,7 +244,7 @@ static void after_pass(struct app *app, const struct flow_result *result)
 	if (app->config->app.interval > 0)
 		loop_timer_set(&app->interval_timer, app->config->app.interval);
 	if (app->drain && app->changes == 0 && !app->pass_task.posted && !has_live_runs(app))
-		app_end(app, app->any_failed, "nothing is left to do");
+		end_drained(app, "nothing is left to do");
 }
 
 static void on_pass(struct loop_task *task)
@@ -343,7 +357,7 @@ static void on_end_of_turn(struct loop_task *task)
 	struct app *app = LW_OWNER(task, struct app, end_task);
 
 	if (app->stage == APP_RUNNING && !app->config->has_flow && services_over(app))
-		app_end(app, app->drain && app->any_failed, "every service is over");
+		end_drained(app, "every service is over");
 }
 
 static void on_over(struct loop_task *task)

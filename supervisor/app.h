@@ -52,7 +52,7 @@ struct app {
 	bool own_change;          /* the pass in hand changed something but runs */
 	uint64_t changes;         /* made by the pass in hand: new runs, state */
 	bool drain;               /* end when nothing is left to do */
-	bool any_failed;
+	char *last_failure;       /* the sentence of the run that failed last, or NULL */
 
 	/* the end */
 	int exit_status;

@@ -285,8 +285,9 @@ int supervisor_run(const struct options *options)
 	if (options->check || options->print_config) {
 		status = options->print_config ? print_config(supervisor.config) : EXIT_STOPPED;
 		if (options->check && !options->print_config)
-			printf("%s: ok, %zu work%s\n", options->conf, supervisor.config->count,
-			       supervisor.config->count == 1 ? "" : "s");
+			printf("%s: ok, %zu work%s%s\n", options->conf, supervisor.config->count,
+			       supervisor.config->count == 1 ? "" : "s",
+			       supervisor.config->has_flow ? "" : ", no flow: services");
 		take_down(&supervisor);
 		return status;
 	}

@@ -154,8 +154,10 @@ static void print_differences(const struct parts *was, const struct parts *is, s
 		lw_buf_printf(out, "; and %zu more", named - NAMED_MOST);
 }
 
-/* Never seen: against the nearest of the work's latest calls. */
-static void print_never_seen(const struct work *work, struct lw_slice form, struct lw_buf *out)
+/* Never seen: against the nearest of the work's latest calls; for a run of long ago against the
+ * latest before it. */
+static void print_never_seen(const struct work *work, const struct run *subject,
+			     struct lw_slice form, struct lw_buf *out)
 {
 	struct parts is, was, nearest;
 	size_t best = SIZE_MAX, n, looked = 0;
@@ -165,7 +167,7 @@ static void print_never_seen(const struct work *work, struct lw_slice form, stru
 	     run = run->older) {
 		struct lw_slice other = { run->form, run->form_size };
 
-		if (same(other, form))
+		if (same(other, form) || (subject != NULL && run->id >= subject->id))
 			continue;
 		looked++;
 		take_apart(other, &was);
@@ -205,12 +207,12 @@ void work_print_why(const struct work *work, enum why why, const struct run *run
 		lw_buf_printf(out, "joined run %llu", id);
 		break;
 	case WHY_FAILED:
-		lw_buf_printf(out, "held: failed %u time%s, last: %s", run->failures,
-			      run->failures == 1 ? "" : "s",
+		lw_buf_printf(out, "held: failed %u time%s, last: %s",
+			      run->failures > 0 ? run->failures : 1, run->failures <= 1 ? "" : "s",
 			      run->message != NULL ? run->message : run->reason);
 		break;
 	case WHY_STOPPED:
-		lw_buf_printf(out, "held: run %llu was %s", id,
+		lw_buf_printf(out, "held: run %llu was %s; retry it to run it again", id,
 			      run->reason != NULL ? run->reason : "stopped");
 		break;
 	case WHY_EXPIRED:
@@ -230,7 +232,7 @@ void work_print_why(const struct work *work, enum why why, const struct run *run
 		break;
 	case WHY_NEVER_SEEN:
 	case WHYS_N:
-		print_never_seen(work, form, out);
+		print_never_seen(work, run, form, out);
 		break;
 	}
 }

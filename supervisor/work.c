@@ -281,6 +281,17 @@ static void move(struct work *work, struct run *run, enum stage stage, const cha
 
 static void service_over(struct work *work, const struct run *run);
 
+static void note_failure(struct work *work, const struct run *run)
+{
+	const char *message = run->message != NULL ? run->message : "";
+
+	lw_log(LW_LOG_WARNING, "work=%s run=%llu failed reason=\"%s\" message=\"%.200s\"",
+	       work->config->name, (unsigned long long)run->id, run->reason, message);
+	free(work->app->last_failure);
+	work->app->last_failure = lw_format("work '%s' failed (%s)%s%.300s", work->config->name,
+					    run->reason, message[0] != '\0' ? ": " : "", message);
+}
+
 /* The run is over; gives up the reference of whoever held it. */
 static void finish(struct work *work, struct run *run, enum stage stage, const char *reason,
 		   const char *message)
@@ -290,12 +301,8 @@ static void finish(struct work *work, struct run *run, enum stage stage, const c
 	move(work, run, stage, reason, message);
 	if (run->forget || (work->config->cache_memory == MEMORY_LAST && run != work->latest))
 		cache_remove(work->app->cache, run);
-	if (stage == STAGE_FAILED) {
-		work->app->any_failed = true;
-		lw_log(LW_LOG_WARNING, "work=%s run=%llu failed reason=\"%s\" message=\"%.200s\"",
-		       work->config->name, (unsigned long long)run->id, reason,
-		       message != NULL ? message : "");
-	}
+	if (stage == STAGE_FAILED)
+		note_failure(work, run);
 	watchers_tell(&run->watchers);
 	if (run->by == FROM_RULE)
 		service_over(work, run);
@@ -346,6 +353,8 @@ static void attempt_failed(struct work *work, struct run *run, const char *reaso
 	delay = (double)config->retry_delay * pow(config->retry_backoff, run->failures - 1);
 	snprintf(text, sizeof(text), "retry %u of %lld after %s", run->failures,
 		 (long long)config->retries, reason);
+	lw_log(LW_LOG_INFO, "work=%s run=%llu attempt=%u failed, %s; next in %.1f s", config->name,
+	       (unsigned long long)run->id, run->attempt, text, delay / 1e6);
 	run->ending = ENDING_NO;
 	run->progress = -1;
 	move(work, run, STAGE_PENDING, text, message);
@@ -515,6 +524,19 @@ static void count_answer(struct work *work, const struct asked *asked)
 	}
 }
 
+/* A skip is only counted; everything else can be read in the log at debug level. */
+static void log_answer(const struct work *work, const struct asked *asked)
+{
+	LW_AUTO_BUF why = { 0 };
+
+	if (asked->decision == DECISION_HIT || asked->decision == DECISION_JOIN)
+		return;
+	work_print_why(work, asked->why, asked->run, asked->form, &why);
+	lw_log(LW_LOG_DEBUG, "work=%s run=%llu decision=%s %s", work->config->name,
+	       (unsigned long long)(asked->run != NULL ? asked->run->id : 0),
+	       decision_name(asked->decision), lw_buf_text(&why));
+}
+
 /* overlap = latest: an earlier call of this pass does not count any more. */
 static void drop_tentative(struct work *work, const struct run *by)
 {
@@ -550,6 +572,8 @@ int work_call(struct work *work, struct lw_slice call, enum caller by, struct an
 		drop_tentative(work, asked.run);
 	}
 	count_answer(work, &asked);
+	if (lw_log_on(LW_LOG_DEBUG))
+		log_answer(work, &asked);
 	if (asked.decision == DECISION_JOIN && work->stopped) {
 		work->stopped = false;
 		loop_post(work->app->loop, LOOP_END, &work->pump);

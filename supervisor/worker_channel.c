@@ -165,7 +165,7 @@ static void on_result(struct worker *worker, const struct lw_msg *msg)
 		return;
 	}
 	if (run->ending != ENDING_NO) {
-		lw_log(LW_LOG_INFO, "work=%s run=%llu its result was dropped: it was being ended",
+		lw_log(LW_LOG_DEBUG, "work=%s run=%llu is being ended, what it reported is dropped",
 		       worker->work->config->name, (unsigned long long)run->id);
 		worker->work->dropped_results++;
 		return;

@@ -432,6 +432,22 @@ Test(work, every_decision_can_be_explained)
 	cr_expect_eq(work->misses, 2u, "explaining changes nothing");
 }
 
+Test(work, why_a_run_was_made_does_not_change_by_later_calls)
+{
+	LW_AUTO_BUF first = { 0 }, second = { 0 };
+	struct run *one, *two;
+
+	begin(settings("w"));
+	one = call(1).run;
+	two = call(2).run;
+	work_print_why(work, (enum why)one->why, one,
+		       (struct lw_slice){ one->form, one->form_size }, &first);
+	work_print_why(work, (enum why)two->why, two,
+		       (struct lw_slice){ two->form, two->form_size }, &second);
+	cr_expect_str_eq(lw_buf_text(&first), "runs: never seen");
+	cr_expect_str_eq(lw_buf_text(&second), "runs: argument 1 was 1, is 2");
+}
+
 Test(work, its_statuses_are_those_of_its_latest_call)
 {
 	static const enum stage expected[] = { STAGE_PENDING, STAGE_RUNNING, STAGE_SUCCEEDED,
