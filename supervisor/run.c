@@ -89,70 +89,55 @@ void run_list_remove(struct run_list *list, struct run *run)
 	list->count--;
 }
 
-/* ---- by id: open addressing, linear probing ------------------------------------------ */
+/* ---- by id: ids are consecutive, so that a table of chunks finds them ----------------------- */
+
+#define CHUNK 1024
+
+struct chunk {
+	struct run *runs[CHUNK];
+	size_t count;
+};
 
 struct runs {
-	struct run **slots;
-	size_t room; /* a power of two */
+	struct chunk **chunks; /* by id / CHUNK; NULL: none of them is left */
+	size_t room;
 	size_t count;
 	uint64_t last_id;
 };
 
-/* Ids are consecutive: spread them with Fibonacci hashing. */
-static size_t runs_place(const struct runs *runs, uint64_t id)
-{
-	return (size_t)(id * 0x9E3779B97F4A7C15u >> 20) & (runs->room - 1);
-}
-
 static void runs_insert(struct runs *runs, struct run *run)
 {
-	size_t at = runs_place(runs, run->id);
+	size_t at = (size_t)(run->id / CHUNK);
 
-	while (runs->slots[at] != NULL)
-		at = (at + 1) & (runs->room - 1);
-	runs->slots[at] = run;
-}
+	if (at >= runs->room) {
+		size_t room = runs->room * 2 > at ? runs->room * 2 : at + 1;
 
-static void runs_grow(struct runs *runs)
-{
-	struct run **old = runs->slots;
-	size_t old_room = runs->room;
-
-	runs->room = old_room * 2;
-	runs->slots = lw_alloc(runs->room * sizeof(*runs->slots));
-	for (size_t i = 0; i < old_room; i++)
-		if (old[i] != NULL)
-			runs_insert(runs, old[i]);
-	free(old);
+		runs->chunks = lw_realloc(runs->chunks, room * sizeof(struct chunk *));
+		memset(runs->chunks + runs->room, 0, (room - runs->room) * sizeof(struct chunk *));
+		runs->room = room;
+	}
+	if (runs->chunks[at] == NULL)
+		runs->chunks[at] = LW_NEW(struct chunk);
+	runs->chunks[at]->runs[run->id % CHUNK] = run;
+	runs->chunks[at]->count++;
+	runs->count++;
 }
 
 static void runs_remove(struct runs *runs, const struct run *run)
 {
-	size_t mask = runs->room - 1;
-	size_t hole = runs_place(runs, run->id);
+	struct chunk **chunk = &runs->chunks[run->id / CHUNK];
 
-	while (runs->slots[hole] != run)
-		hole = (hole + 1) & mask;
-	/* Close the gap: move back whoever would not be found any more. */
-	for (size_t at = (hole + 1) & mask; runs->slots[at] != NULL; at = (at + 1) & mask) {
-		size_t home = runs_place(runs, runs->slots[at]->id);
-
-		if (((at - home) & mask) >= ((at - hole) & mask)) {
-			runs->slots[hole] = runs->slots[at];
-			hole = at;
-		}
-	}
-	runs->slots[hole] = NULL;
+	(*chunk)->runs[run->id % CHUNK] = NULL;
 	runs->count--;
+	if (--(*chunk)->count == 0) {
+		free(*chunk);
+		*chunk = NULL;
+	}
 }
 
 struct runs *runs_new(void)
 {
-	struct runs *runs = LW_NEW(struct runs);
-
-	runs->room = 64;
-	runs->slots = lw_alloc(runs->room * sizeof(*runs->slots));
-	return runs;
+	return LW_NEW(struct runs);
 }
 
 void runs_free(struct runs *runs)
@@ -161,17 +146,17 @@ void runs_free(struct runs *runs)
 		return;
 	if (runs->count > 0)
 		lw_log(LW_LOG_ERROR, "runs=%zu are still held at the end", runs->count);
-	free(runs->slots);
+	for (size_t i = 0; i < runs->room; i++)
+		free(runs->chunks[i]);
+	free(runs->chunks);
 	free(runs);
 }
 
 struct run *runs_find(const struct runs *runs, uint64_t id)
 {
-	for (size_t at = runs_place(runs, id); runs->slots[at] != NULL;
-	     at = (at + 1) & (runs->room - 1))
-		if (runs->slots[at]->id == id)
-			return runs->slots[at];
-	return NULL;
+	const struct chunk *chunk = id / CHUNK < runs->room ? runs->chunks[id / CHUNK] : NULL;
+
+	return chunk != NULL ? chunk->runs[id % CHUNK] : NULL;
 }
 
 /* ---- a run -------------------------------------------------------------------------- */
@@ -208,11 +193,8 @@ struct run *run_new(struct runs *runs, struct work *work, struct lw_key key, str
 	run->refs = 1;
 	run->created = now;
 	run->progress = -1;
-	if (runs->count * 10 >= runs->room * 6)
-		runs_grow(runs);
 	run->id = ++runs->last_id;
 	runs_insert(runs, run);
-	runs->count++;
 	return run;
 }
 
