@@ -1,0 +1,258 @@
+/* work_call.c - calls become runs, or answers of runs that are there. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app.h"
+#include "lw_log.h"
+#include "work_private.h"
+
+/* ---- a call ------------------------------------------------------------------------------------------- */
+
+static void set_latest(struct work *work, struct run *run)
+{
+	struct run *old = work->latest;
+
+	if (old == run)
+		return;
+	work->latest = run_ref(run);
+	if (old != NULL && work->config->cache_memory == MEMORY_LAST && stage_over(old->stage))
+		cache_remove(work->app->cache, old);
+	run_unref(old);
+}
+
+/* A run that never began and is not wanted any more is forgotten. */
+static void overtake(struct work *work, struct run *run, const struct run *by)
+{
+	char reason[64];
+
+	snprintf(reason, sizeof(reason), "overtaken by run %llu", (unsigned long long)by->id);
+	cache_remove(work->app->cache, run);
+	loop_timer_done(&run->delay);
+	work_finish(work, run, STAGE_STOPPED, reason, NULL);
+}
+
+static void overtake_all(struct work *work, struct run_list *list, const struct run *by)
+{
+	while (list->first != NULL) {
+		struct run *run = list->first;
+
+		run_list_remove(list, run);
+		overtake(work, run, by);
+	}
+}
+
+static void enqueue(struct work *work, struct run *run)
+{
+	if (work->config->overlap == OVERLAP_LATEST) {
+		overtake_all(work, &work->queue, run);
+		overtake_all(work, &work->delayed, run);
+	}
+	run_list_append(&work->queue, run);
+	loop_post(work->app->loop, LOOP_END, &work->pump);
+}
+
+void work_pass_ended(struct work *work)
+{
+	struct run *run = work->tentative;
+
+	work->tentative = NULL;
+	if (run != NULL)
+		enqueue(work, run);
+}
+
+/* Processes that gave up are tried again for a new call. */
+static void wake_failed(struct work *work)
+{
+	for (size_t i = 0; i < work->worker_count; i++)
+		if (worker_state(work->workers[i]) == WORKER_FAILED)
+			worker_start(work->workers[i]);
+}
+
+int work_make_run(struct work *work, struct lw_key key, struct lw_slice form, struct lw_slice call,
+		  enum caller by, enum why why, struct run **ret_run, struct lw_err *err)
+{
+	struct app *app = work->app;
+	struct run *run;
+
+	if (work->queue.count + work->delayed.count >= (size_t)work->config->queue_limit)
+		return lw_err_set(err, -EAGAIN, "work '%s' has %zu calls waiting (queue_limit)",
+				  work->config->name, work->queue.count + work->delayed.count);
+	run = run_new(app->runs, work, key, form, call, by, loop_wall(app->loop));
+	run->why = (uint8_t)why;
+	work_history_add(work, run);
+	cache_put(app->cache, run);
+	set_latest(work, run);
+	work->misses++;
+	work->stage_counts[STAGE_PENDING]++;
+	work_note_status(work, run);
+	journal_run(app->journal, run);
+	app_changed(app, "run");
+	work->stopped = false;
+	if (by == FROM_FLOW && app->in_pass && work->config->overlap == OVERLAP_LATEST)
+		work->tentative = run;
+	else
+		enqueue(work, run);
+	if (work_may_run(work))
+		wake_failed(work);
+	*ret_run = run;
+	return 0;
+}
+
+static struct policy policy_of(const struct work *work)
+{
+	return (struct policy){ work->config->cache_calls, work->config->cache_ttl };
+}
+
+/* A failure that the flow has not heard of yet is its answer once, also where the call would
+ * run again: else nobody would ever hear of it. */
+static bool is_news(const struct work *work, const struct run *run, enum caller by)
+{
+	return run != NULL && run->undelivered && by == FROM_FLOW &&
+	       (work->config->cache_calls || work->config->raise_exception ||
+		!work->config->parallel);
+}
+
+struct asked {
+	struct lw_slice form;
+	struct lw_key key;
+	struct run *run; /* remembered, or NULL */
+	enum decision decision;
+	enum why why;
+};
+
+static int ask(struct work *work, struct lw_slice call, enum caller by, struct asked *asked,
+	       struct lw_err *err)
+{
+	struct app *app = work->app;
+	int r = lw_call_canon(call, &work->config->cache_ignore, &app->scratch, &asked->form, err);
+
+	if (r < 0)
+		return r;
+	asked->key = cache_key(app->cache, asked->form);
+	asked->run = cache_find(app->cache, asked->key, asked->form);
+	asked->decision =
+		cache_decide(asked->run, policy_of(work), loop_wall(app->loop), &asked->why);
+	if (is_news(work, asked->run, by)) {
+		asked->decision = DECISION_HELD;
+		asked->why = WHY_FAILED;
+	} else if (work->held &&
+		   (asked->decision == DECISION_RUN || asked->decision == DECISION_JOIN)) {
+		if (asked->decision == DECISION_RUN)
+			asked->run = NULL;
+		asked->decision = DECISION_HELD;
+		asked->why = WHY_OPERATOR;
+	}
+	return 0;
+}
+
+static void count_answer(struct work *work, const struct asked *asked)
+{
+	const struct run *run = asked->run;
+
+	switch (asked->decision) {
+	case DECISION_HIT:
+		work->hits++;
+		work->saved += run->ended - run->started;
+		break;
+	case DECISION_JOIN:
+		work->joins++;
+		break;
+	case DECISION_HELD:
+		work->held_answers++;
+		break;
+	case DECISION_RUN: /* counted where the run is made */
+		break;
+	}
+}
+
+/* A skip is only counted; everything else can be read in the log at debug level. */
+static void log_answer(const struct work *work, const struct asked *asked)
+{
+	LW_AUTO_BUF why = { 0 };
+
+	if (asked->decision == DECISION_HIT || asked->decision == DECISION_JOIN)
+		return;
+	work_print_why(work, asked->why, asked->run, asked->form, &why);
+	lw_log(LW_LOG_DEBUG, "work=%s run=%llu decision=%s %s", work->config->name,
+	       (unsigned long long)(asked->run != NULL ? asked->run->id : 0),
+	       decision_name(asked->decision), lw_buf_text(&why));
+}
+
+/* overlap = latest: an earlier call of this pass does not count any more. */
+static void drop_tentative(struct work *work, const struct run *by)
+{
+	struct run *run = work->tentative;
+
+	if (run == NULL || run == by)
+		return;
+	work->tentative = NULL;
+	overtake(work, run, by);
+}
+
+int work_call(struct work *work, struct lw_slice call, enum caller by, struct answer *ret_answer,
+	      struct lw_err *err)
+{
+	struct asked asked;
+	int r = ask(work, call, by, &asked, err);
+
+	if (r < 0)
+		return r;
+	if (asked.decision == DECISION_RUN) {
+		struct run *earlier = work->tentative;
+
+		work->tentative = NULL;
+		r = work_make_run(work, asked.key, asked.form, call, by, asked.why, &asked.run,
+				  err);
+		if (r < 0) {
+			work->tentative = earlier;
+			return r;
+		}
+		if (earlier != NULL)
+			overtake(work, earlier, asked.run);
+	} else if (asked.run != NULL && asked.why != WHY_OPERATOR) {
+		set_latest(work, asked.run);
+		drop_tentative(work, asked.run);
+	}
+	count_answer(work, &asked);
+	if (lw_log_on(LW_LOG_DEBUG))
+		log_answer(work, &asked);
+	if (asked.decision == DECISION_JOIN && work->stopped) {
+		work->stopped = false;
+		loop_post(work->app->loop, LOOP_END, &work->pump);
+	}
+	*ret_answer = (struct answer){
+		.decision = asked.decision,
+		.why = asked.why,
+		.run = asked.run,
+		.stage = asked.why == WHY_OPERATOR ? STAGE_STOPPED : (enum stage)asked.run->stage,
+	};
+	ret_answer->ends_pass =
+		by == FROM_FLOW && !work->config->parallel && !stage_over(ret_answer->stage);
+	if (by == FROM_FLOW && asked.why == WHY_FAILED && asked.run->undelivered) {
+		asked.run->undelivered = false;
+		ret_answer->raises = work->config->raise_exception;
+	}
+	return 0;
+}
+
+int work_explain(struct work *work, struct lw_slice call, struct answer *ret_answer,
+		 struct lw_key *ret_key, struct lw_buf *reason, struct lw_err *err)
+{
+	struct asked asked;
+	int r = ask(work, call, FROM_API, &asked, err);
+
+	if (r < 0)
+		return r;
+	*ret_key = asked.key;
+	*ret_answer = (struct answer){
+		.decision = asked.decision,
+		.why = asked.why,
+		.run = asked.run,
+		.stage = asked.why == WHY_OPERATOR ? STAGE_STOPPED
+			 : asked.run == NULL       ? STAGE_NOT_STARTED
+						   : (enum stage)asked.run->stage,
+	};
+	work_print_why(work, asked.why, asked.run, asked.form, reason);
+	return 0;
+}

@@ -1,0 +1,246 @@
+/* work_pool.c - who runs what: the queue and the pool, dead processes, services. */
+#include "app.h"
+#include "lw_log.h"
+#include "work_private.h"
+
+#define STREAK_MOST     10    /* failed starts in a row before we give up */
+#define BACKOFF_FIRST   50000 /* us before the second try; doubles */
+#define BACKOFF_MOST    30000000
+#define SERVICE_HEALTHY 10000000 /* us a service runs for its end not to count as a crash */
+#define BALANCE_EVERY   50000    /* us a run is in hand before those behind it are taken back */
+
+/* ---- serving the queue ----------------------------------------------------------------------------------- */
+
+static struct worker *pick(const struct work *work)
+{
+	struct worker *best = NULL;
+
+	for (size_t i = 0; i < work->worker_count; i++) {
+		struct worker *worker = work->workers[i];
+
+		if (worker_room(worker) > 0 &&
+		    (best == NULL || worker_runs(worker)->count < worker_runs(best)->count))
+			best = worker;
+	}
+	return best;
+}
+
+/* As many processes as there are calls waiting. */
+static void start_wanted(struct work *work)
+{
+	size_t wanted = work->queue.count;
+
+	for (size_t i = 0; i < work->worker_count && wanted > 0; i++) {
+		enum worker_state state = worker_state(work->workers[i]);
+
+		if (state == WORKER_DOWN)
+			worker_start(work->workers[i]);
+		if (state == WORKER_DOWN || state == WORKER_QUEUED || state == WORKER_STARTING ||
+		    state == WORKER_BACKOFF)
+			wanted--;
+	}
+}
+
+static bool some_wait_behind(const struct work *work)
+{
+	bool idle = false, behind = false;
+
+	for (size_t i = 0; i < work->worker_count; i++) {
+		idle = idle || worker_state(work->workers[i]) == WORKER_IDLE;
+		behind = behind || worker_runs(work->workers[i])->count > 1;
+	}
+	return idle && behind;
+}
+
+void work_on_balance(struct loop_timer *timer)
+{
+	struct work *work = LW_OWNER(timer, struct work, balance);
+	int64_t before = loop_wall(work->app->loop) - BALANCE_EVERY;
+
+	if (!some_wait_behind(work))
+		return;
+	for (size_t i = 0; i < work->worker_count; i++) {
+		const struct run_list *runs = worker_runs(work->workers[i]);
+		const struct run *run = runs->last;
+
+		if (runs->count < 2 || runs->first->started > before)
+			continue;
+		for (size_t n = runs->count / 2; n > 0; n--, run = run->prev)
+			worker_withdraw(work->workers[i], run);
+	}
+	loop_timer_set(timer, BALANCE_EVERY);
+}
+
+void work_on_pump(struct loop_task *task)
+{
+	struct work *work = LW_OWNER(task, struct work, pump);
+	struct worker *worker;
+
+	if (!work_may_run(work))
+		return;
+	while (work->queue.first != NULL && (worker = pick(work)) != NULL) {
+		struct run *run = work->queue.first;
+
+		run_list_remove(&work->queue, run);
+		worker_give(worker, run);
+	}
+	if (work->queue.first != NULL)
+		start_wanted(work);
+	else if (work->worker_count > 1 && !loop_timer_pending(&work->balance) &&
+		 some_wait_behind(work))
+		loop_timer_set(&work->balance, BALANCE_EVERY);
+}
+
+void work_on_room(struct work *work)
+{
+	loop_post(work->app->loop, LOOP_END, &work->pump);
+}
+
+/* ---- a process is gone: what comes next --------------------------------------------------------------------- */
+
+static int64_t back_off(uint64_t streak)
+{
+	double delay = BACKOFF_FIRST;
+
+	if (streak <= 1)
+		return 0;
+	for (uint64_t i = 2; i < streak && delay < BACKOFF_MOST; i++)
+		delay *= 2;
+	return work_jittered(delay < BACKOFF_MOST ? delay : BACKOFF_MOST, 0.1);
+}
+
+static void fail_waiting(struct work *work, const struct worker *worker)
+{
+	const char *death = worker_info(worker).last_death;
+	const char *error = worker_info(worker).error;
+	LW_AUTO(lw_free)
+	char *text = lw_format("its process does not start: %s", error != NULL   ? error
+								 : death != NULL ? death
+										 : "?");
+
+	for (size_t i = 0; i < work->worker_count; i++)
+		if (worker_state(work->workers[i]) != WORKER_FAILED)
+			return;
+	while (work->queue.first != NULL) {
+		struct run *run = work->queue.first;
+
+		run_list_remove(&work->queue, run);
+		work_finish(work, run, STAGE_FAILED, "not started", text);
+	}
+}
+
+static void give_up(struct work *work, struct worker *worker)
+{
+	worker_give_up(worker);
+	fail_waiting(work, worker);
+	app_changed(work->app, "process");
+}
+
+/* start_timeout is the failure of the run that waited longest. */
+static void fail_first_waiting(struct work *work)
+{
+	struct run *run = work->queue.first;
+	LW_AUTO(lw_free)
+	char *text = lw_format("no process dialled in within %g s (start_timeout)",
+			       (double)work->config->start_timeout / 1e6);
+
+	work->timeouts++;
+	if (run == NULL)
+		return;
+	run_list_remove(&work->queue, run);
+	work_attempt_failed(work, run, "timeout", text);
+}
+
+static void replace_dead(struct work *work, struct worker *worker, struct worker_death death)
+{
+	enum restart restart = work->config->restart;
+
+	if (death.timed_out)
+		fail_first_waiting(work);
+	work->restarts++;
+	if (restart == RESTART_NEVER || death.streak > STREAK_MOST)
+		give_up(work, worker);
+	else if (death.hello && !death.badly && restart == RESTART_ON_FAILURE)
+		work_on_room(work); /* stays down until a call needs it */
+	else if (back_off(death.streak) == 0)
+		worker_start(worker);
+	else
+		worker_start_later(worker, back_off(death.streak));
+}
+
+void work_on_gone(struct work *work, struct worker *worker)
+{
+	struct worker_death death = worker_death(worker);
+
+	if (!work_may_run(work)) {
+		if (!work_has_process(work))
+			watchers_tell(&work->gone_watchers);
+		app_on_gone(work->app);
+		return;
+	}
+	if (death.asked)
+		worker_start(worker); /* restart, kill and timeout replace it at once */
+	else
+		replace_dead(work, worker, death);
+	if (work_is_up(work))
+		watchers_tell(&work->up_watchers);
+}
+
+/* ---- services: no flow, the call of `args` again and again -------------------------------------------------------------- */
+
+static void service_call(const struct work *work, struct lw_buf *call)
+{
+	lw_buf_add(call, work->head.data, work->head.size);
+	if (work->config->args.size > 0) {
+		lw_buf_add(call, work->config->args.data, work->config->args.size);
+	} else {
+		lw_put_list(call, 0);
+		lw_put_map(call, 0);
+	}
+}
+
+void work_call_service(struct work *work)
+{
+	struct app *app = work->app;
+	LW_AUTO_BUF call = { 0 };
+	struct lw_err err = { 0 };
+	struct lw_slice form;
+	struct run *run;
+	int r;
+
+	service_call(work, &call);
+	r = lw_call_canon(lw_buf_slice(&call), &work->config->cache_ignore, &app->scratch, &form,
+			  &err);
+	if (r >= 0)
+		r = work_make_run(work, cache_key(app->cache, form), form, lw_buf_slice(&call),
+				  FROM_RULE, WHY_SERVICE, &run, &err);
+	if (r < 0)
+		lw_log(LW_LOG_ERROR, "work=%s cannot be called: %s", work->config->name, err.text);
+}
+
+void work_on_again(struct loop_timer *timer)
+{
+	struct work *work = LW_OWNER(timer, struct work, again);
+
+	if (work_may_run(work))
+		work_call_service(work);
+}
+
+void work_service_over(struct work *work, const struct run *run)
+{
+	enum restart restart = work->config->restart;
+	bool well = run->stage == STAGE_SUCCEEDED;
+	bool long_lived = run->started != 0 && run->ended - run->started >= SERVICE_HEALTHY;
+
+	if (!work_may_run(work) || restart == RESTART_NEVER ||
+	    (well && restart == RESTART_ON_FAILURE))
+		return;
+	work->streak = long_lived || run->stage == STAGE_STOPPED ? 1 : work->streak + 1;
+	if (work->streak > STREAK_MOST) {
+		lw_log(LW_LOG_ERROR, "work=%s gave up after it ended %d times in a row",
+		       work->config->name, STREAK_MOST + 1);
+		return;
+	}
+	work->restarts++;
+	loop_timer_set(&work->again, back_off(work->streak));
+}

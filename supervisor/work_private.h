@@ -1,0 +1,31 @@
+/* work_private.h - what the parts of a work (work*.c) use of each other. */
+#ifndef LW_SUPERVISOR_WORK_PRIVATE_H
+#define LW_SUPERVISOR_WORK_PRIVATE_H
+
+#include "work.h"
+
+/* work.c */
+void work_history_add(struct work *work, struct run *run);
+void work_history_trim(struct work *work);
+void work_note_status(struct work *work, const struct run *run);
+
+/* work_call.c */
+LW_MUST_USE int work_make_run(struct work *work, struct lw_key key, struct lw_slice form,
+			      struct lw_slice call, enum caller by, enum why why,
+			      struct run **ret_run, struct lw_err *err);
+
+/* work_run.c: each end of a run goes through work_finish(), which gives up the reference of whoever held the run. */
+bool work_may_run(const struct work *work);
+void work_finish(struct work *work, struct run *run, enum stage stage, const char *reason,
+		 const char *message);
+void work_attempt_failed(struct work *work, struct run *run, const char *reason,
+			 const char *message);
+int64_t work_jittered(double delay, double jitter);
+
+/* work_pool.c */
+void work_on_pump(struct loop_task *task);
+void work_on_again(struct loop_timer *timer);
+void work_on_balance(struct loop_timer *timer);
+void work_service_over(struct work *work, const struct run *run);
+
+#endif

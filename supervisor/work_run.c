@@ -1,0 +1,204 @@
+/* work_run.c - the moves of a run: begun, failed and tried again, over; and what workers report. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app.h"
+#include "lw_log.h"
+#include "work_private.h"
+
+/* ---- moves of a run ---------------------------------------------------------------------------------- */
+
+bool work_may_run(const struct work *work)
+{
+	return !work->held && !work->stopped && !work->retired && work->app->stage == APP_RUNNING;
+}
+
+static void move(struct work *work, struct run *run, enum stage stage, const char *reason,
+		 const char *message)
+{
+	run_move(run, stage, reason, message, loop_wall(work->app->loop));
+	work->stage_counts[stage]++;
+	work_note_status(work, run);
+	journal_run(work->app->journal, run);
+	app_changed(work->app, "run");
+}
+
+static void note_failure(struct work *work, const struct run *run)
+{
+	const char *message = run->message != NULL ? run->message : "";
+
+	lw_log(LW_LOG_WARNING, "work=%s run=%llu failed reason=\"%s\" message=\"%.200s\"",
+	       work->config->name, (unsigned long long)run->id, run->reason, message);
+	free(work->app->last_failure);
+	work->app->last_failure = lw_format("work '%s' failed (%s)%s%.300s", work->config->name,
+					    run->reason, message[0] != '\0' ? ": " : "", message);
+}
+
+/* The run is over; gives up the reference of whoever held it. */
+void work_finish(struct work *work, struct run *run, enum stage stage, const char *reason,
+		 const char *message)
+{
+	run->ending = ENDING_NO;
+	run->undelivered = stage == STAGE_FAILED && run->by == FROM_FLOW;
+	move(work, run, stage, reason, message);
+	if (run->forget || (work->config->cache_memory == MEMORY_LAST && run != work->latest))
+		cache_remove(work->app->cache, run);
+	if (stage == STAGE_FAILED)
+		note_failure(work, run);
+	watchers_tell(&run->watchers);
+	if (run->by == FROM_RULE)
+		work_service_over(work, run);
+	work_history_trim(work);
+	run_unref(run);
+}
+
+/* Back to the head of the queue: it was there before those that are in it now. */
+static void requeue(struct work *work, struct run *run, const char *reason, const char *message)
+{
+	run->ending = ENDING_NO;
+	run->progress = -1;
+	move(work, run, STAGE_PENDING, reason, message);
+	run_list_prepend(&work->queue, run);
+	loop_post(work->app->loop, LOOP_END, &work->pump);
+}
+
+static void on_retry(struct loop_timer *timer)
+{
+	struct run *run = LW_OWNER(timer, struct run, delay);
+	struct work *work = run->work;
+
+	run_list_remove(&work->delayed, run);
+	run_list_prepend(&work->queue, run);
+	loop_post(work->app->loop, LOOP_END, &work->pump);
+}
+
+int64_t work_jittered(double delay, double jitter)
+{
+	double spread = 1 + jitter * (2 * drand48() - 1);
+
+	return (int64_t)(delay * spread);
+}
+
+/* An attempt failed: another one later, or the run has. */
+void work_attempt_failed(struct work *work, struct run *run, const char *reason,
+			 const char *message)
+{
+	const struct work_config *config = work->config;
+	char text[LW_NAME_MAX];
+	double delay;
+
+	run->failures++;
+	if (run->failures > config->retries || work->app->stage != APP_RUNNING) {
+		work_finish(work, run, STAGE_FAILED, reason, message);
+		return;
+	}
+	delay = (double)config->retry_delay * pow(config->retry_backoff, run->failures - 1);
+	snprintf(text, sizeof(text), "retry %u of %lld after %s", run->failures,
+		 (long long)config->retries, reason);
+	lw_log(LW_LOG_INFO, "work=%s run=%llu attempt=%u failed, %s; next in %.1f s", config->name,
+	       (unsigned long long)run->id, run->attempt, text, delay / 1e6);
+	run->ending = ENDING_NO;
+	run->progress = -1;
+	move(work, run, STAGE_PENDING, text, message);
+	run_list_append(&work->delayed, run);
+	if (run->delay.loop == NULL)
+		loop_timer_init(&run->delay, work->app->loop, on_retry);
+	loop_timer_set(&run->delay,
+		       work_jittered(delay < 1e15 ? delay : 1e15, config->retry_jitter));
+}
+
+/* ---- what workers report ---------------------------------------------------------------------------------- */
+
+void work_on_begun(struct work *work, struct run *run)
+{
+	move(work, run, STAGE_RUNNING, NULL, NULL);
+}
+
+void work_on_result(struct work *work, struct run *run, const struct lw_msg_result *result)
+{
+	LW_AUTO(lw_free)
+	char *reason = NULL, *message = NULL;
+
+	if (result->success) {
+		run_set_result(run, result->value);
+		run->progress = -1;
+		work_finish(work, run, STAGE_SUCCEEDED, NULL, NULL);
+		return;
+	}
+	reason = lw_strndup(result->reason.data, result->reason.size);
+	message = lw_strndup(result->message.data, result->message.size);
+	work_attempt_failed(work, run, reason, message);
+}
+
+void work_on_run_lost(struct work *work, struct run *run, const char *reason, const char *message,
+		      bool begun)
+{
+	LW_AUTO(lw_free)
+	char *text = NULL;
+
+	if (!begun) { /* it was only sent ahead */
+		run->attempt--;
+		run->ending = ENDING_NO;
+		run_list_prepend(&work->queue, run);
+		loop_post(work->app->loop, LOOP_END, &work->pump);
+		return;
+	}
+	switch ((enum ending)run->ending) {
+	case ENDING_NO:
+		text = lw_format("the process ended: %s%s%s", reason,
+				 message != NULL && message[0] != '\0' ? "; " : "",
+				 message != NULL ? message : "");
+		work_attempt_failed(work, run, reason, text);
+		break;
+	case ENDING_TIMEOUT:
+		work->timeouts++;
+		text = lw_format("it ran longer than %g s (timeout)",
+				 (double)work->config->timeout / 1e6);
+		work_attempt_failed(work, run, "timeout", text);
+		break;
+	case ENDING_STOPPED:
+		work_finish(work, run, STAGE_STOPPED, run->ending_reason, NULL);
+		break;
+	case ENDING_REQUEUE:
+		requeue(work, run, "restart", NULL);
+		break;
+	}
+}
+
+void work_on_up(struct work *work, struct worker *worker)
+{
+	(void)worker;
+	if (work->latest == NULL)
+		app_changed(work->app, "start");
+	if (work_is_up(work))
+		watchers_tell(&work->up_watchers);
+}
+
+void work_on_state(struct work *work, struct lw_slice name, struct lw_slice value)
+{
+	struct lw_err err = { 0 };
+	int r = state_set(&work->state, name, value, &err);
+
+	if (r < 0)
+		lw_log(LW_LOG_WARNING, "work=%s its state was not changed: %s", work->config->name,
+		       err.text);
+	if (r <= 0)
+		return;
+	journal_state(work->app->journal, work->config->name, name, value);
+	app_changed(work->app, "state");
+}
+
+int work_set_state(struct work *work, const char *name, struct lw_slice value, struct lw_err *err)
+{
+	struct lw_slice key = { (const uint8_t *)name, strlen(name) };
+	int r = state_set(&work->state, key, value, err);
+
+	if (r <= 0)
+		return r;
+	for (size_t i = 0; i < work->worker_count; i++)
+		worker_set(work->workers[i], name, value);
+	journal_state(work->app->journal, work->config->name, key, value);
+	app_changed(work->app, "state");
+	return r;
+}
