@@ -9,7 +9,8 @@
 #include "reap.h"
 #include "worker.h"
 
-#define WORKER_TOKEN 32 /* hex digits */
+#define WORKER_TOKEN 32      /* hex digits */
+#define REDIAL_GRACE 5000000 /* us a living process may be without its channel */
 
 /* clang-format off */
 #define WORKER_EVENTS(E) \
@@ -112,6 +113,9 @@ WORKER_ACTION(gone);
 WORKER_ACTION(nothing);
 WORKER_ACTION(forget_try);
 WORKER_ACTION(fail);
+
+/* worker.c */
+void worker_forget_process(struct worker *worker); /* its status was fetched */
 
 /* worker_channel.c */
 void worker_channel_take(struct worker *worker, int fd, struct lw_frames *frames,

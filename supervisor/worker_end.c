@@ -1,0 +1,189 @@
+/* worker_end.c - how a process ends: asked, killed, by itself; and what is left of its tree. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "app.h"
+#include "lw_log.h"
+#include "worker_private.h"
+
+#define SWEEP_EVERY   10000    /* us between two looks at what is left of a tree */
+#define END_TERM_MOST 2000000  /* us that descendants have between TERM and KILL */
+#define HEALTHY_AFTER 10000000 /* us of service that make an end no part of a streak */
+#define KILL_AGAIN    1000000  /* us after a KILL that did not help */
+
+/* ---- ending -------------------------------------------------------------------------------- */
+
+static void signal_group(const struct worker *worker, int signal)
+{
+	if (worker->pid != 0 && kill(-worker->pid, signal) < 0 && errno == ESRCH)
+		(void)kill(worker->pid, signal); /* it has not made its session yet */
+}
+
+static size_t signal_tree(struct worker *worker, int signal)
+{
+	struct lw_pids pids = { 0 };
+	size_t n;
+
+	worker->tree.leader_gone = worker->pid == 0;
+	n = lw_tree_find(&worker->tree, &pids);
+	for (size_t i = 0; i < pids.count; i++)
+		(void)kill(pids.pids[i], signal);
+	lw_pids_done(&pids);
+	return n;
+}
+
+WORKER_ACTION(ask_to_stop)
+{
+	struct lw_msg msg = { .id = LW_MSG_STOP };
+
+	if (worker->kill_at_once)
+		return act_kill(worker);
+	if (worker->fd >= 0)
+		worker_send_now(worker, &msg);
+	signal_group(worker, (int)worker->work->config->stop_signal);
+	signal_group(worker, SIGCONT);
+	if (!loop_timer_pending(&worker->timer))
+		loop_timer_set(&worker->timer, worker->work->config->stop_timeout);
+	return 0;
+}
+
+WORKER_ACTION(hurry)
+{
+	return worker->kill_at_once ? act_kill(worker) : 0;
+}
+
+WORKER_ACTION(kill)
+{
+	signal_tree(worker, SIGKILL);
+	signal_group(worker, SIGKILL);
+	if (++worker->kills == 3)
+		worker_note(worker, "does not end after SIGKILL");
+	loop_timer_set(&worker->timer, KILL_AGAIN);
+	return 0;
+}
+
+/* No hello in time, or no channel for too long. */
+WORKER_ACTION(too_slow)
+{
+	if (worker->said_hello)
+		worker_note(worker, "closed its channel and did not dial again within %d s",
+			    REDIAL_GRACE / 1000000);
+	else
+		worker_note(worker, "did not dial in within %g s (start_timeout)",
+			    (double)worker->work->config->start_timeout / 1e6);
+	worker->timed_out = !worker->said_hello;
+	worker->died_badly = true;
+	return act_kill(worker);
+}
+
+static char *death_text(const siginfo_t *info)
+{
+	if (info->si_code == CLD_EXITED)
+		return lw_format("exit status %d", info->si_status);
+	return lw_format("signal %d (%s)", info->si_status,
+			 sigabbrev_np(info->si_status) != NULL ? sigabbrev_np(info->si_status)
+							       : "?");
+}
+
+void worker_exited(struct worker *worker)
+{
+	siginfo_t info = { .si_pid = 0 };
+	idtype_t by = worker->pidfd >= 0 ? (idtype_t)P_PIDFD : P_PID;
+	id_t id = (id_t)(worker->pidfd >= 0 ? worker->pidfd : worker->pid);
+
+	if (worker->pid == 0 || waitid(by, id, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+		return;
+	free(worker->last_death);
+	worker->last_death = death_text(&info);
+	worker->died_badly =
+		worker->died_badly || info.si_code != CLD_EXITED || info.si_status != 0;
+	worker->ended_at = loop_now(worker->app->loop);
+	lw_log(worker->asked ? LW_LOG_DEBUG : LW_LOG_INFO, "work=%s worker=%llu pid=%d ended: %s",
+	       worker->work->config->name, (unsigned long long)worker->id, (int)worker->pid,
+	       worker->last_death);
+	worker_forget_process(worker);
+	worker_step(worker, WORKER_ON_EXIT);
+}
+
+/* The process is gone. What it wrote before is in the socket and the pipes already, so that
+ * one look takes its last words. Then the rest of its tree. */
+WORKER_ACTION(end_tree)
+{
+	loop_timer_stop(&worker->run_timer);
+	worker_channel_read(worker);
+	worker_channel_close(worker);
+	output_drain(worker->output, true);
+	worker->tree.leader_gone = true;
+	if (!reaper_has_orphans(worker->app->reaper) || signal_tree(worker, SIGTERM) == 0)
+		return worker_step(worker, WORKER_ON_GONE);
+	worker->end_by = worker->work->config->stop_timeout < END_TERM_MOST
+				 ? worker->work->config->stop_timeout
+				 : END_TERM_MOST;
+	worker->end_by += loop_now(worker->app->loop);
+	if (worker->kill_at_once)
+		worker->end_by = 0;
+	loop_timer_set(&worker->timer, SWEEP_EVERY);
+	return 0;
+}
+
+static void name_survivors(struct worker *worker)
+{
+	struct lw_pids pids = { 0 };
+	char who[64] = "";
+
+	if (lw_tree_find(&worker->tree, &pids) > 0)
+		lw_proc_describe(pids.pids[0], who, sizeof(who));
+	worker_note(worker, "%zu of its processes cannot be killed, one is %s", pids.count, who);
+	lw_pids_done(&pids);
+}
+
+WORKER_ACTION(sweep)
+{
+	bool kill_now = loop_now(worker->app->loop) >= worker->end_by;
+	size_t left;
+
+	(void)reaper_has_orphans(worker->app->reaper); /* zombies first */
+	left = signal_tree(worker, kill_now ? SIGKILL : 0);
+	if (left == 0) {
+		output_drain(worker->output, true);
+		return worker_step(worker, WORKER_ON_GONE);
+	}
+	if (kill_now && ++worker->kills == 300)
+		name_survivors(worker);
+	loop_timer_set(&worker->timer, worker->kills < 300 ? SWEEP_EVERY : KILL_AGAIN);
+	return 0;
+}
+
+static void count_streak(struct worker *worker)
+{
+	bool healthy = worker->succeeded ||
+		       (worker->said_hello && worker->ended_at - worker->hello_at >= HEALTHY_AFTER);
+
+	worker->streak = worker->asked ? 0 : healthy ? 1 : worker->streak + 1;
+}
+
+/* Nothing of the tree is left: its runs are settled, then the work decides what comes next. */
+WORKER_ACTION(gone)
+{
+	struct run *head = worker->runs.first;
+	const char *tail = output_tail(worker->output);
+	const char *note = worker->error != NULL ? worker->error : "";
+	LW_AUTO(lw_free)
+	char *message = lw_format("%s%s%s", note, *note != '\0' && *tail != '\0' ? "; " : "", tail);
+	bool begun = head != NULL && head->stage == STAGE_RUNNING;
+
+	count_streak(worker);
+	while (worker->runs.last != NULL) {
+		struct run *run = worker->runs.last;
+
+		run_list_remove(&worker->runs, run);
+		run->worker = NULL;
+		work_on_run_lost(worker->work, run, worker->last_death, message,
+				 begun && run == head);
+	}
+	work_on_gone(worker->work, worker);
+	return 0;
+}
