@@ -39,6 +39,7 @@
 	S(GROUP,      "cannot make a process group for '%s'",             file)        \
 	S(TABLE,      "cannot have descriptors apart for '%s'",           file)        \
 	S(FDS,        "cannot put the descriptors of '%s' in place",      file)        \
+	S(FILES,      "cannot set the limit of descriptors of '%s'",      file)        \
 	S(CWD,        "cannot enter folder '%s'",                         cwd)         \
 	S(PARENT,     "cannot tie '%s' to its parent",                    file)        \
 	S(EXEC,       "cannot exec '%s'",                                 file)
@@ -125,6 +126,12 @@ static int enter_folder(struct plan *plan)
 	return plan->spawn->cwd == NULL ? 0 : chdir(plan->spawn->cwd);
 }
 
+static int limit_files(struct plan *plan)
+{
+	plan->step = STEP_FILES;
+	return plan->spawn->files == NULL ? 0 : setrlimit(RLIMIT_NOFILE, plan->spawn->files);
+}
+
 static int tie_to_parent(struct plan *plan)
 {
 	plan->step = STEP_PARENT;
@@ -140,7 +147,7 @@ static void become(struct plan *plan)
 {
 	plan->step = STEP_SIGNALS;
 	if (restore_signals(plan) < 0 || leave_group(plan) < 0 || place_fds(plan) < 0 ||
-	    enter_folder(plan) < 0 || tie_to_parent(plan) < 0)
+	    limit_files(plan) < 0 || enter_folder(plan) < 0 || tie_to_parent(plan) < 0)
 		return;
 	plan->step = STEP_EXEC;
 	execve(plan->spawn->file, plan->spawn->argv, plan->spawn->envp);

@@ -9,6 +9,7 @@
 #ifndef LW_SPAWN_H
 #define LW_SPAWN_H
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "lw_base.h"
@@ -20,13 +21,14 @@ struct lw_spawn {
 	const char *file; /* what to execute: a path, already looked up */
 	char *const *argv;
 	char *const *envp;
-	const char *cwd;       /* NULL: inherited */
-	bool session;          /* its own session (and process group) */
-	bool group;            /* its own process group */
-	bool die_with_parent;  /* SIGKILL when the parent's thread ends */
-	int fds[LW_SPAWN_FDS]; /* fds[n]: becomes descriptor n; -1: closed, and for n < 3
+	const char *cwd;            /* NULL: inherited */
+	bool session;               /* its own session (and process group) */
+	bool group;                 /* its own process group */
+	bool die_with_parent;       /* SIGKILL when the parent's thread ends */
+	const struct rlimit *files; /* RLIMIT_NOFILE of the child; NULL: inherited */
+	int fds[LW_SPAWN_FDS];      /* fds[n]: becomes descriptor n; -1: closed, and for n < 3
 	                              /dev/null */
-	size_t fd_count;       /* entries of fds in use, 3 or more */
+	size_t fd_count;            /* entries of fds in use, 3 or more */
 };
 
 /* 0, *ret_pid and a close-on-exec *ret_pidfd (-1 where the kernel, or valgrind, has none); or

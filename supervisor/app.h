@@ -6,6 +6,8 @@
 #ifndef LW_SUPERVISOR_APP_H
 #define LW_SUPERVISOR_APP_H
 
+#include <sys/resource.h>
+
 #include "cache.h"
 #include "config.h"
 #include "flow.h"
@@ -62,6 +64,7 @@ struct app {
 	const char *state_dir;
 	const char *worker_socket;        /* where workers dial */
 	const char *worker_program;       /* path of lw-worker */
+	struct rlimit child_files;        /* RLIMIT_NOFILE as we were given it: ours is raised */
 	void (*on_over)(struct app *app); /* no process is left and the app is to end */
 	void *owner;
 

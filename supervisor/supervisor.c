@@ -27,6 +27,7 @@ struct supervisor {
 	char *control_socket;
 	char *worker_program;
 	int lock; /* held while we live */
+	struct rlimit child_files;
 	struct loop *loop;
 	struct logs *logs;
 	struct config *config; /* until the app takes it */
@@ -100,15 +101,17 @@ static int find_worker_program(struct supervisor *supervisor, struct lw_err *err
 	return 0;
 }
 
-/* Descriptors are limited only by the system. */
-static void raise_descriptor_limit(void)
+/* Descriptors are limited only by the system; children get back what we were given, as some use
+ * select(2). */
+static void raise_descriptor_limit(struct rlimit *ret_before)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		lw_fatal("cannot read the limit of descriptors");
+	*ret_before = limit;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int prepare(struct supervisor *supervisor, struct lw_err *err)
@@ -128,7 +131,7 @@ static int prepare(struct supervisor *supervisor, struct lw_err *err)
 		return r;
 	supervisor->worker_socket = lw_format("%s/worker.sock", supervisor->state_dir);
 	supervisor->control_socket = lw_format("%s/%s", supervisor->state_dir, LW_CONTROL_SOCKET);
-	raise_descriptor_limit();
+	raise_descriptor_limit(&supervisor->child_files);
 	srand48(time(NULL) ^ getpid());
 	return 0;
 }
@@ -216,6 +219,7 @@ static int build(struct supervisor *supervisor, struct lw_err *err)
 	supervisor->app->state_dir = supervisor->state_dir;
 	supervisor->app->worker_socket = supervisor->worker_socket;
 	supervisor->app->worker_program = supervisor->worker_program;
+	supervisor->app->child_files = supervisor->child_files;
 	supervisor->app->drain = supervisor->options->drain;
 	supervisor->app->on_over = on_over;
 	r = dial_new(supervisor->app, supervisor->worker_socket, &supervisor->dial, err);

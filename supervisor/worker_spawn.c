@@ -111,6 +111,7 @@ static int spawn_process(struct worker *worker, struct lw_err *err)
 	struct environment env = { 0 };
 	struct lw_spawn spawn = { .cwd = worker->work->config->cwd,
 				  .session = true,
+				  .files = &worker->app->child_files,
 				  .fd_count = 3 };
 	LW_AUTO(lw_free)
 	char *file = NULL;

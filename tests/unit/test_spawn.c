@@ -212,6 +212,36 @@ static void nothing(int number)
 	(void)number;
 }
 
+Test(spawn, a_program_gets_the_limit_of_descriptors_it_is_to_have_and_ours_stays)
+{
+	const char *argv[4];
+	struct lw_spawn spawn = shell(argv, "ulimit -n");
+	struct rlimit limit, before, after;
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = (struct rlimit){ 123, before.rlim_max };
+	spawn.files = &limit;
+	cr_assert_str_eq(output_of(&spawn), "123\n");
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &after), 0);
+	cr_assert_eq(after.rlim_cur, before.rlim_cur);
+}
+
+Test(spawn, three_thousand_descriptors_of_ours_reach_nobody)
+{
+	const char *argv[4];
+	struct lw_spawn spawn = shell(argv, "ls /proc/self/fd | wc -l");
+	struct rlimit limit;
+	int opened = 0;
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (int fd; opened < 3000 && (fd = dup(STDERR_FILENO)) >= 0; opened++)
+		continue; /* without close-on-exec */
+	cr_assert_gt(opened, 900);
+	cr_assert_str_eq(output_of(&spawn), "4\n"); /* 0, 1, 2, and the folder that ls reads */
+}
+
 Test(spawn, signals_are_as_in_a_fresh_process_and_ours_stay)
 {
 	const char *argv[] = { "cat", "/proc/self/status", NULL };
