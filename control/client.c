@@ -167,6 +167,7 @@ static double now(void)
 	return (double)at.tv_sec + (double)at.tv_nsec * 1e-9;
 }
 
+/* Until something is there or `until`, the earlier of deadline and tick; 0: never. */
 static int await(int fd, double until, struct lw_err *err)
 {
 	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
@@ -175,8 +176,8 @@ static int await(int fd, double until, struct lw_err *err)
 	sigset_t block, before;
 	int r;
 
-	if (until > 0 && seconds <= 0)
-		return lw_err_set(err, -ETIMEDOUT, "no answer within the time given");
+	if (seconds < 0)
+		seconds = 0;
 	left.tv_sec = (time_t)seconds;
 	left.tv_nsec = (long)((seconds - (double)left.tv_sec) * 1e9);
 	/* ppoll lets the signal in, so that it cannot come between the look and the wait. */
@@ -190,6 +191,23 @@ static int await(int fd, double until, struct lw_err *err)
 	if (r < 0 && errno != EINTR)
 		return lw_err_sys(err, -errno, "cannot wait for the answer");
 	return 0;
+}
+
+/* One wait of receive(): for bytes, the deadline, or the next tick. */
+static int await_bytes(int fd, double until, const struct ticker *ticker, double *next_tick,
+		       struct lw_err *err)
+{
+	bool ticks = ticker != NULL && (until <= 0 || *next_tick < until);
+
+	if (until > 0 && now() >= until)
+		return lw_err_set(err, -ETIMEDOUT, "no answer within the time given");
+	if (!ticks)
+		return await(fd, until, err);
+	if (now() >= *next_tick) {
+		ticker->tick(ticker->context);
+		*next_tick = now() + ticker->every;
+	}
+	return await(fd, *next_tick, err);
 }
 
 /* A server that turns us away answers without reading: a failed send is no end. */
@@ -208,8 +226,10 @@ static void send_all(int fd, const struct lw_buf *out)
 	}
 }
 
-static int receive(int fd, double until, struct reply *ret_reply, struct lw_err *err)
+static int receive(int fd, double until, const struct ticker *ticker, struct reply *ret_reply,
+		   struct lw_err *err)
 {
+	double next_tick = ticker != NULL ? now() + ticker->every : 0;
 	LW_AUTO_BUF in = { 0 };
 
 	for (;;) {
@@ -221,7 +241,7 @@ static int receive(int fd, double until, struct reply *ret_reply, struct lw_err 
 		lw_buf_grow(&in, READ_SIZE);
 		n = recv(fd, in.data + in.size, in.room - in.size, MSG_DONTWAIT);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-			r = await(fd, until, err);
+			r = await_bytes(fd, until, ticker, &next_tick, err);
 			if (r < 0)
 				return r;
 			continue;
@@ -238,7 +258,8 @@ static int receive(int fd, double until, struct reply *ret_reply, struct lw_err 
 }
 
 int client_ask(const char *socket, const char *method, const char *path, const char *body,
-	       double timeout, struct reply *ret_reply, struct lw_err *err)
+	       double timeout, const struct ticker *ticker, struct reply *ret_reply,
+	       struct lw_err *err)
 {
 	LW_AUTO(lw_close)
 	int fd = lw_socket_dial(socket, err);
@@ -254,5 +275,5 @@ int client_ask(const char *socket, const char *method, const char *path, const c
 	if (body != NULL)
 		lw_buf_add(&out, body, strlen(body));
 	send_all(fd, &out);
-	return receive(fd, timeout > 0 ? now() + timeout : 0, ret_reply, err);
+	return receive(fd, timeout > 0 ? now() + timeout : 0, ticker, ret_reply, err);
 }

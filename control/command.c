@@ -11,6 +11,8 @@
 #include "lwctl.h"
 
 #define READ_SECONDS 30.0 /* for an answer that needs no waiting */
+#define TICK_SECONDS 0.2  /* between two looks at a run that is waited for */
+#define COMMAND_MOST 4000 /* bytes of a command to be pasted */
 
 /* A command line on its way through. */
 struct job {
@@ -20,6 +22,8 @@ struct job {
 	size_t word_count;
 	char *socket;
 	struct reply reply;
+	json_t *answer; /* the reply, read */
+	bool unreadable;
 };
 
 /* clang-format off */
@@ -33,10 +37,10 @@ struct job {
 	C(restart,  "WORK",            1, 1,  STEER,                 steer,    "end the processes of a work and start new ones; its run begins again") \
 	C(kill,     "WORK",            1, 1,  STEER,                 steer,    "kill the processes of a work; its run is stopped") \
 	C(run,      "WORK [ARGS...]",  1, -1, STEER,                 run,      "make a call; --wait: and wait for its run") \
-	C(retry,    "WORK [ARGS...]",  1, -1, OPT_ALL | OPT_TIMEOUT, calls,    "run again a call that failed or was stopped") \
-	C(forget,   "WORK [ARGS...]",  1, -1, OPT_ALL | OPT_TIMEOUT, calls,    "forget a call, so that it runs again")     \
+	C(retry,    "WORK [ARGS...]",  1, -1, OPT_ALL | STEER,   retry,    "run again a call that failed or was stopped; --wait: and wait for its run") \
+	C(forget,   "WORK [ARGS...]",  1, -1, OPT_ALL | OPT_TIMEOUT, forget, "forget a call, so that it runs again")     \
 	C(explain,  "WORK [ARGS...]",  1, -1, OPT_TIMEOUT,           explain,  "what a call would do, and why")            \
-	C(runs,     "[WORK]",          0, 1,  OPT_LIMIT | OPT_TIMEOUT, runs,   "show the latest runs of a work, or of each") \
+	C(runs,     "[WORK]",          0, 1,  OPT_LIMIT | OPT_TIMEOUT, runs,   "show the latest runs of a work, or of all") \
 	C(show,     "ID",              1, 1,  OPT_TIMEOUT,           show,     "show one run")                             \
 	C(state,    "[PATCH]",         0, -1, OPT_TIMEOUT,           state,    "show the flow's state, or change it: JSON merge patch or name=value") \
 	C(shutdown, "",                0, 0,  STEER,                 shutdown, "stop the works, then the app")             \
@@ -47,7 +51,8 @@ static int do_status(struct job *job);
 static int do_works(struct job *job);
 static int do_steer(struct job *job);
 static int do_run(struct job *job);
-static int do_calls(struct job *job);
+static int do_retry(struct job *job);
+static int do_forget(struct job *job);
 static int do_explain(struct job *job);
 static int do_runs(struct job *job);
 static int do_show(struct job *job);
@@ -168,6 +173,8 @@ static int complain_nobody(const struct job *job, int r, const struct lw_err *er
 
 	if (r != -ENOENT && r != -ECONNREFUSED)
 		return complain(LWCTL_NO_SUPERVISOR, "%s", err->text);
+	if (options->socket == NULL && options->conf != NULL && access(options->conf, F_OK) < 0)
+		return complain(LWCTL_NO_SUPERVISOR, "there is no file '%s'", options->conf);
 	if (by_folder && access("app.conf", F_OK) < 0)
 		return complain(LWCTL_NO_SUPERVISOR,
 				"no supervisor: no app.conf in this folder (use -c app.conf)");
@@ -179,7 +186,8 @@ static int complain_nobody(const struct job *job, int r, const struct lw_err *er
 
 static int complain_ask(const struct job *job, int r, const struct lw_err *err)
 {
-	const char *goes_on = strcmp(job->verb, "run") == 0 ? "; the run goes on" : "";
+	bool waits = strcmp(job->verb, "run") == 0 || strcmp(job->verb, "retry") == 0;
+	const char *goes_on = waits ? "; the run goes on" : "";
 
 	if (r == -EINTR)
 		return complain(LWCTL_INTERRUPTED, "interrupted%s", goes_on);
@@ -190,11 +198,21 @@ static int complain_ask(const struct job *job, int r, const struct lw_err *err)
 	return complain_nobody(job, r, err);
 }
 
-/* The supervisor's sentence to standard error, its JSON to standard output if that is wanted. */
-static int complain_refused(const struct job *job)
+/* The reply as JSON, borrowed; NULL: it is none, which is complained of at the end. */
+static const json_t *answer_of(struct job *job)
 {
-	json_t *body = json_loads((const char *)job->reply.body.data, 0, NULL);
-	const json_t *error = json_object_get(body, "error");
+	if (job->answer == NULL)
+		job->answer = json_loadb((const char *)job->reply.body.data, job->reply.body.size,
+					 JSON_ALLOW_NUL, NULL);
+	if (job->answer == NULL)
+		job->unreadable = true;
+	return job->answer;
+}
+
+/* The supervisor's sentence to standard error, its JSON to standard output if that is wanted. */
+static int complain_refused(struct job *job)
+{
+	const json_t *error = json_object_get(answer_of(job), "error");
 	const char *message = json_string_value(json_object_get(error, "message"));
 	const char *hint = json_string_value(json_object_get(error, "hint"));
 
@@ -205,37 +223,16 @@ static int complain_refused(const struct job *job)
 	else
 		(void)complain(0, "%s%s%s%s", message, hint != NULL ? " (" : "",
 			       hint != NULL ? hint : "", hint != NULL ? ")" : "");
-	json_decref(body);
 	return LWCTL_FAILED;
 }
 
-/* 0 and job->reply, or an exit status after it was complained of. */
-static int ask(struct job *job, const char *method, const char *path, const json_t *body,
-	       double timeout)
+static int complain_socket(const struct job *job, const struct lw_err *err)
 {
-	struct lw_err err = { 0 };
-	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-	int r;
+	const char *conf = job->options.conf;
 
-	if (given(job, OPT_TIMEOUT))
-		timeout = job->options.timeout;
-	lw_buf_done(&job->reply.body);
-	if (job->socket == NULL && find_socket(job, &err) < 0) {
-		free(text);
-		return complain(LWCTL_NO_SUPERVISOR, "%s", err.text);
-	}
-	r = client_ask(job->socket, method, path, text, timeout, &job->reply, &err);
-	free(text);
-	if (r < 0 && r == -EPIPE && strcmp(job->verb, "shutdown") == 0)
-		return LWCTL_DONE; /* it ended: that was what we asked for */
-	if (r < 0)
-		return complain_ask(job, r, &err);
-	return job->reply.status == 200 ? LWCTL_DONE : complain_refused(job);
-}
-
-static int get(struct job *job, const char *path)
-{
-	return ask(job, "GET", path, NULL, READ_SECONDS);
+	if (conf != NULL && access(conf, F_OK) < 0)
+		return complain(LWCTL_NO_SUPERVISOR, "there is no file '%s'", conf);
+	return complain(LWCTL_NO_SUPERVISOR, "%s", err->text);
 }
 
 /* /api/v1/works/WORK/verb */
@@ -247,15 +244,145 @@ static char *work_path(const struct job *job, const char *verb, const char *quer
 	return lw_format("/api/v1/works/%s%s%s%s", name, verb[0] != '\0' ? "/" : "", verb, query);
 }
 
+/* 0 and job->reply, or an exit status after it was complained of. */
+static int ask(struct job *job, const char *method, const char *path, const char *body,
+	       double timeout, const struct ticker *ticker)
+{
+	struct lw_err err = { 0 };
+	int r;
+
+	if (given(job, OPT_TIMEOUT))
+		timeout = job->options.timeout;
+	lw_buf_done(&job->reply.body);
+	json_decref(LW_TAKE(job->answer));
+	if (job->socket == NULL && find_socket(job, &err) < 0)
+		return complain_socket(job, &err);
+	r = client_ask(job->socket, method, path, body, timeout, ticker, &job->reply, &err);
+	if (r < 0 && r == -EPIPE && strcmp(job->verb, "shutdown") == 0)
+		return LWCTL_DONE; /* it ended: that was what we asked for */
+	if (r < 0)
+		return complain_ask(job, r, &err);
+	return job->reply.status == 200 ? LWCTL_DONE : complain_refused(job);
+}
+
+/* With a line that shows how far the call's run is, where somebody sees it. */
+static int ask_and_watch(struct job *job, const char *path, const char *body)
+{
+	LW_AUTO(lw_free)
+	char *explain = work_path(job, "explain", "");
+	struct progress progress = { .explain = explain, .body = body };
+	struct ticker ticker = { TICK_SECONDS, progress_tick, &progress };
+	struct lw_err err = { 0 };
+	int status;
+
+	if (!progress_wanted() || find_socket(job, &err) < 0)
+		return ask(job, "POST", path, body, 0, NULL);
+	progress.socket = job->socket;
+	status = ask(job, "POST", path, body, 0, &ticker);
+	progress_end(&progress);
+	return status;
+}
+
+static int get(struct job *job, const char *path)
+{
+	return ask(job, "GET", path, NULL, READ_SECONDS, NULL);
+}
+
 static int pass_through(const struct job *job)
 {
 	(void)fwrite(job->reply.body.data, 1, job->reply.body.size, stdout);
 	return LWCTL_DONE;
 }
 
-static json_t *parsed(const struct job *job)
+/* ---- what to type next ---------------------------------------------------------------------------- */
+
+/* "lwctl VERB WORK", of this app if it was named on our command line; to be pasted. */
+static void add_command(const struct job *job, const char *verb, const char *work,
+			struct lw_buf *out)
 {
-	return json_loadb((const char *)job->reply.body.data, job->reply.body.size, 0, NULL);
+	const struct options *options = &job->options;
+	const struct {
+		const char *name, *value;
+	} named[] = { { "-c", options->conf },
+		      { "--socket", options->socket },
+		      { "--state-dir", options->state_dir } };
+
+	lw_buf_printf(out, "lwctl");
+	for (size_t i = 0; i < LW_COUNT(named); i++) {
+		if (named[i].value == NULL)
+			continue;
+		lw_buf_printf(out, " %s ", named[i].name);
+		quote_word(out, named[i].value);
+	}
+	lw_buf_printf(out, " %s %s", verb, work[0] == '-' ? "-- " : "");
+	quote_word(out, work);
+}
+
+/* `call` has "args" and "kwargs". */
+static void add_retry(const struct job *job, const char *work, const json_t *call,
+		      struct lw_buf *out)
+{
+	size_t start = out->size;
+
+	add_command(job, "retry", work, out);
+	lw_buf_printf(out, " ");
+	quote_call(out, json_object_get(call, "args"), json_object_get(call, "kwargs"));
+	if (out->size - start <= COMMAND_MOST)
+		return;
+	out->size = start;
+	add_command(job, "retry", work, out);
+	lw_buf_printf(out, " --all");
+}
+
+static const char *text_in(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text != NULL ? text : "";
+}
+
+/* The runs that this stop or kill has ended: nothing runs them again by itself. */
+static void print_stopped(const struct job *job, const json_t *work)
+{
+	const json_t *run;
+	size_t i;
+
+	json_array_foreach(json_object_get(work, "stopped_runs"), i, run)
+	{
+		LW_AUTO_BUF line = { 0 };
+		LW_AUTO_BUF clean = { 0 };
+
+		lw_buf_printf(&line, "run %" JSON_INTEGER_FORMAT " was stopped; `",
+			      json_integer_value(json_object_get(run, "id")));
+		add_retry(job, text_in(work, "name"), run, &line);
+		lw_buf_printf(&line, "` runs it again");
+		if (json_is_true(json_object_get(work, "held"))) {
+			lw_buf_printf(&line, ", after `");
+			add_command(job, "start", text_in(work, "name"), &line);
+			lw_buf_printf(&line, "`");
+		}
+		print_clean(&clean, lw_buf_text(&line));
+		(void)printf("%s\n", lw_buf_text(&clean));
+	}
+}
+
+/* Of a work, and of a call, that is held: how to go on. */
+static void print_way_out(const struct job *job, const struct screen *screen, const json_t *work)
+{
+	const json_t *latest = json_object_get(work, "latest");
+	const char *stage = text_in(latest, "stage");
+	LW_AUTO_BUF line = { 0 };
+
+	if (json_is_true(json_object_get(work, "held"))) {
+		add_command(job, "start", text_in(work, "name"), &line);
+		print_line(screen, "start it", lw_buf_text(&line));
+		line.size = 0;
+	}
+	if (!json_is_true(json_object_get(work, "cache_calls")) ||
+	    (strcmp(stage, "failed") != 0 && strcmp(stage, "stopped") != 0))
+		return;
+	add_retry(job, text_in(work, "name"), latest, &line);
+	print_line(screen, "run again", lw_buf_text(&line));
 }
 
 /* ---- verbs ---------------------------------------------------------------------------------------- */
@@ -266,15 +393,13 @@ static int show_works(struct job *job, const char *path)
 	char *brief = lw_format("%s?brief=1", path);
 	struct screen screen = screen_of(stdout);
 	int status = get(job, given(job, OPT_JSON) ? path : brief);
-	json_t *body;
 
 	if (status != LWCTL_DONE)
 		return status;
 	if (given(job, OPT_JSON))
 		return pass_through(job);
-	body = parsed(job);
-	print_status(&screen, json_object_get(body, "app"), json_object_get(body, "works"));
-	json_decref(body);
+	print_status(&screen, json_object_get(answer_of(job), "app"),
+		     json_object_get(answer_of(job), "works"));
 	return LWCTL_DONE;
 }
 
@@ -284,15 +409,13 @@ static int show_work(struct job *job)
 	char *path = work_path(job, "", "");
 	struct screen screen = screen_of(stdout);
 	int status = get(job, path);
-	json_t *body;
 
 	if (status != LWCTL_DONE)
 		return status;
 	if (given(job, OPT_JSON))
 		return pass_through(job);
-	body = parsed(job);
-	print_work(&screen, body);
-	json_decref(body);
+	print_work(&screen, answer_of(job));
+	print_way_out(job, &screen, answer_of(job));
 	return LWCTL_DONE;
 }
 
@@ -313,168 +436,223 @@ static int do_steer(struct job *job)
 	char *path = work_path(job, job->verb, given(job, OPT_NO_WAIT) ? "?wait=false" : "");
 	struct screen screen = screen_of(stdout);
 	int status;
-	json_t *body;
 
 	client_catch_interrupt();
-	status = ask(job, "POST", path, NULL, 0);
+	status = ask(job, "POST", path, NULL, 0, NULL);
 	if (status != LWCTL_DONE)
 		return status;
 	if (given(job, OPT_JSON))
 		return pass_through(job);
-	body = parsed(job);
-	print_work(&screen, body);
+	print_work(&screen, answer_of(job));
+	print_stopped(job, answer_of(job));
+	return LWCTL_DONE;
+}
+
+/* The call behind the name of the work as the text of a body, or NULL: none was given.
+ * LWCTL_USAGE after it was complained of. */
+static int get_call(const struct job *job, char **ret_text)
+{
+	struct lw_err err = { 0 };
+	json_t *body;
+
+	*ret_text = NULL;
+	if (call_parse(job->words + 1, job->word_count - 1, &body, &err) < 0)
+		return complain(LWCTL_USAGE, "%s", err.text);
+	if (body != NULL)
+		*ret_text = json_dumps(body, JSON_COMPACT);
 	json_decref(body);
 	return LWCTL_DONE;
 }
 
-/* The call behind the name of the work; false after it was complained of. */
-static bool get_call(const struct job *job, json_t **ret_body)
-{
-	struct lw_err err = { 0 };
-
-	if (call_parse(job->words + 1, job->word_count - 1, ret_body, &err) == 0)
-		return true;
-	(void)complain(0, "%s", err.text);
-	return false;
-}
-
-static int run_verdict(const struct job *job, const json_t *run)
-{
-	const char *stage = json_string_value(json_object_get(run, "stage"));
-
-	if (!given(job, OPT_WAIT))
-		return LWCTL_DONE;
-	return stage != NULL && strcmp(stage, "succeeded") == 0 ? LWCTL_DONE : LWCTL_FAILED;
-}
-
 static int do_run(struct job *job)
 {
+	bool wait = given(job, OPT_WAIT);
 	LW_AUTO(lw_free)
-	char *path = work_path(job, "run", given(job, OPT_WAIT) ? "" : "?wait=false");
+	char *path = work_path(job, "run", wait ? "" : "?wait=false");
+	LW_AUTO(lw_free)
+	char *body = NULL;
 	struct screen screen = screen_of(stdout);
-	json_t *body;
-	int status;
+	int status = get_call(job, &body);
 
-	if (!get_call(job, &body))
-		return LWCTL_USAGE;
-	client_catch_interrupt();
-	status = ask(job, "POST", path, body, given(job, OPT_WAIT) ? 0 : READ_SECONDS);
-	json_decref(body);
 	if (status != LWCTL_DONE)
 		return status;
-	body = parsed(job);
+	client_catch_interrupt();
+	status = wait ? ask_and_watch(job, path, body)
+		      : ask(job, "POST", path, body, READ_SECONDS, NULL);
+	if (status != LWCTL_DONE)
+		return status;
 	if (given(job, OPT_JSON))
 		(void)pass_through(job);
 	else
-		print_run(&screen, body);
-	status = run_verdict(job, body);
-	json_decref(body);
-	return status;
+		print_run(&screen, answer_of(job));
+	if (wait && strcmp(text_in(answer_of(job), "stage"), "succeeded") != 0)
+		return LWCTL_FAILED;
+	return LWCTL_DONE;
 }
 
-/* retry and forget */
-static int do_calls(struct job *job)
+/* The body of retry and forget: a call, or all. */
+static int get_calls(const struct job *job, char **ret_text)
 {
-	LW_AUTO(lw_free)
-	char *path = work_path(job, job->verb, "");
-	json_t *body;
-	json_int_t count;
 	int status;
 
+	*ret_text = NULL;
 	if (given(job, OPT_ALL) == (job->word_count > 1))
 		return complain(LWCTL_USAGE,
 				"%s takes either the arguments of the call ('[]' when it has none) "
 				"or --all",
 				job->verb);
-	if (!get_call(job, &body))
-		return LWCTL_USAGE;
-	if (body == NULL)
-		body = json_pack("{s:b}", "all", 1);
-	status = ask(job, "POST", path, body, READ_SECONDS);
-	json_decref(body);
+	status = get_call(job, ret_text);
+	if (status == LWCTL_DONE && *ret_text == NULL)
+		*ret_text = lw_strdup("{\"all\":true}");
+	return status;
+}
+
+static json_int_t count_in(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static void print_calls(const struct job *job, json_int_t count)
+{
+	(void)printf("%s: %" JSON_INTEGER_FORMAT " call%s", job->verb, count,
+		     count == 1 ? "" : "s");
+}
+
+/* One retried run, or what became of many. */
+static void print_retried(struct job *job, const json_t *answer)
+{
+	const json_t *runs = json_object_get(answer, "runs");
+	const json_t *stages = json_object_get(answer, "stages");
+	struct screen screen = screen_of(stdout);
+	json_int_t id = json_integer_value(json_array_get(runs, 0));
+	const char *stage;
+	json_t *count;
+
+	if (!given(job, OPT_ALL) && given(job, OPT_WAIT)) {
+		LW_AUTO(lw_free)
+		char *path = lw_format("/api/v1/runs/%lld", (long long)id);
+
+		if (get(job, path) == LWCTL_DONE)
+			print_run(&screen, answer_of(job));
+		return;
+	}
+	if (!given(job, OPT_ALL)) {
+		(void)printf("%s: run %" JSON_INTEGER_FORMAT "\n", job->verb, id);
+		return;
+	}
+	print_calls(job, count_in(answer, "calls"));
+	json_object_foreach((json_t *)(uintptr_t)stages, stage,
+			    count) if (given(job, OPT_WAIT) && json_integer_value(count) > 0)(void)
+		printf(", %" JSON_INTEGER_FORMAT " %s", json_integer_value(count), stage);
+	(void)printf("\n");
+}
+
+static int do_retry(struct job *job)
+{
+	bool wait = given(job, OPT_WAIT);
+	LW_AUTO(lw_free)
+	char *path = work_path(job, "retry", wait ? "?wait=true" : "");
+	LW_AUTO(lw_free)
+	char *body = NULL;
+	int status = get_calls(job, &body);
+	const json_t *answer;
+
+	if (status != LWCTL_DONE)
+		return status;
+	client_catch_interrupt();
+	if (wait && !given(job, OPT_ALL))
+		status = ask_and_watch(job, path, body);
+	else
+		status = ask(job, "POST", path, body, wait ? 0 : READ_SECONDS, NULL);
+	if (status != LWCTL_DONE)
+		return status;
+	answer = answer_of(job);
+	if (wait &&
+	    count_in(json_object_get(answer, "stages"), "succeeded") != count_in(answer, "calls"))
+		status = LWCTL_FAILED;
+	if (given(job, OPT_JSON))
+		(void)pass_through(job);
+	else
+		print_retried(job, answer);
+	return status;
+}
+
+static int do_forget(struct job *job)
+{
+	LW_AUTO(lw_free)
+	char *path = work_path(job, "forget", "");
+	LW_AUTO(lw_free)
+	char *body = NULL;
+	int status = get_calls(job, &body);
+
+	if (status == LWCTL_DONE)
+		status = ask(job, "POST", path, body, READ_SECONDS, NULL);
 	if (status != LWCTL_DONE)
 		return status;
 	if (given(job, OPT_JSON))
 		return pass_through(job);
-	body = parsed(job);
-	count = json_integer_value(json_object_get(body, "calls"));
-	(void)printf("%s: %" JSON_INTEGER_FORMAT " %s\n", job->verb, count,
-		     count == 1 ? "call" : "calls");
-	json_decref(body);
+	print_calls(job, count_in(answer_of(job), "calls"));
+	(void)printf("\n");
 	return LWCTL_DONE;
+}
+
+/* Behind the reason, for what is held: the command that lets it run. */
+static void print_explained(const struct job *job, const json_t *answer, const char *body)
+{
+	const json_t *run = json_object_get(answer, "run");
+	LW_AUTO_BUF line = { 0 };
+	json_t *call;
+
+	print_clean(&line, text_in(answer, "reason"));
+	if (strcmp(text_in(answer, "decision"), "held") == 0) {
+		call = body != NULL ? json_loads(body, JSON_READ, NULL) : NULL;
+		lw_buf_printf(&line, "\n`");
+		if (json_is_integer(run))
+			add_retry(job, job->words[0], call, &line);
+		else
+			add_command(job, "start", job->words[0], &line);
+		lw_buf_printf(&line, "` runs it%s", json_is_integer(run) ? " again" : "");
+		json_decref(call);
+	}
+	(void)printf("%s\n", lw_buf_text(&line));
 }
 
 static int do_explain(struct job *job)
 {
 	LW_AUTO(lw_free)
 	char *path = work_path(job, "explain", "");
-	json_t *body;
-	int status;
+	LW_AUTO(lw_free)
+	char *body = NULL;
+	int status = get_call(job, &body);
 
-	if (!get_call(job, &body))
-		return LWCTL_USAGE;
-	status = ask(job, "POST", path, body, READ_SECONDS);
-	json_decref(body);
+	if (status == LWCTL_DONE)
+		status = ask(job, "POST", path, body, READ_SECONDS, NULL);
 	if (status != LWCTL_DONE)
 		return status;
 	if (given(job, OPT_JSON))
 		return pass_through(job);
-	body = parsed(job);
-	(void)printf("%s\n", json_string_value(json_object_get(body, "reason")));
-	json_decref(body);
+	print_explained(job, answer_of(job), body);
 	return LWCTL_DONE;
 }
 
-static int show_runs(struct job *job)
-{
-	LW_AUTO(lw_free)
-	char *query = lw_format("?limit=%ld", given(job, OPT_LIMIT) ? job->options.limit : 20L);
-	LW_AUTO(lw_free)
-	char *path = work_path(job, "runs", query);
-	struct screen screen = screen_of(stdout);
-	int status = get(job, path);
-	json_t *body;
-
-	if (status != LWCTL_DONE)
-		return status;
-	if (given(job, OPT_JSON))
-		return pass_through(job);
-	body = parsed(job);
-	print_runs(&screen, json_object_get(body, "runs"));
-	json_decref(body);
-	return LWCTL_DONE;
-}
-
-/* Without a name: of each work, one after the other; with --json a line each. */
+/* Of one work, or of all in one list. */
 static int do_runs(struct job *job)
 {
-	json_t *body;
-	const json_t *work;
-	size_t i;
-	int status;
+	long limit = given(job, OPT_LIMIT) ? job->options.limit : 20;
+	bool one = job->word_count > 0;
+	LW_AUTO(lw_free)
+	char *query = lw_format("?limit=%ld", limit);
+	LW_AUTO(lw_free)
+	char *path = one ? work_path(job, "runs", query) : lw_format("/api/v1/runs%s", query);
+	struct screen screen = screen_of(stdout);
+	int status = get(job, path);
 
-	if (job->word_count > 0)
-		return show_runs(job);
-	status = get(job, "/api/v1/works?brief=1");
 	if (status != LWCTL_DONE)
 		return status;
-	body = parsed(job);
-	json_array_foreach(json_object_get(body, "works"), i, work)
-	{
-		const char *name = json_string_value(json_object_get(work, "name"));
-
-		if (name == NULL || status != LWCTL_DONE)
-			continue;
-		if (!given(job, OPT_JSON))
-			(void)printf("%s%s\n", i > 0 ? "\n" : "", name);
-		job->words = &name;
-		job->word_count = 1;
-		status = show_runs(job);
-	}
-	job->words = NULL;
-	job->word_count = 0;
-	json_decref(body);
-	return status;
+	if (given(job, OPT_JSON))
+		return pass_through(job);
+	print_runs(&screen, json_object_get(answer_of(job), "runs"), !one);
+	return LWCTL_DONE;
 }
 
 static int do_show(struct job *job)
@@ -485,51 +663,58 @@ static int do_show(struct job *job)
 	char *path = lw_format("/api/v1/runs/%s", id);
 	struct screen screen = screen_of(stdout);
 	int status = get(job, path);
-	json_t *body;
 
 	if (status != LWCTL_DONE)
 		return status;
 	if (given(job, OPT_JSON))
 		return pass_through(job);
-	body = parsed(job);
-	print_run(&screen, body);
-	json_decref(body);
+	print_run(&screen, answer_of(job));
 	return LWCTL_DONE;
 }
 
 static int do_state(struct job *job)
 {
 	struct lw_err err = { 0 };
-	json_t *call = NULL;
+	json_t *patch;
+	LW_AUTO(lw_free)
+	char *body = NULL;
 	int status;
 
-	if (call_parse(job->words, job->word_count, &call, &err) < 0)
+	if (patch_parse(job->words, job->word_count, &patch, &err) < 0)
 		return complain(LWCTL_USAGE, "%s", err.text);
-	if (json_object_get(call, "args") != NULL) {
-		json_decref(call);
-		return complain(LWCTL_USAGE, "a patch is a JSON object, or name=value");
-	}
-	status = call == NULL ? get(job, "/api/v1/state")
-			      : ask(job, "PATCH", "/api/v1/state", json_object_get(call, "kwargs"),
-				    READ_SECONDS);
-	json_decref(call);
+	if (patch != NULL)
+		body = json_dumps(patch, JSON_COMPACT);
+	json_decref(patch);
+	status = body == NULL ? get(job, "/api/v1/state")
+			      : ask(job, "PATCH", "/api/v1/state", body, READ_SECONDS, NULL);
 	return status == LWCTL_DONE ? pass_through(job) : status;
 }
 
 static int do_shutdown(struct job *job)
 {
+	bool at_once = given(job, OPT_NO_WAIT);
 	int status;
 
 	client_catch_interrupt();
-	status = ask(job, "POST",
-		     given(job, OPT_NO_WAIT) ? "/api/v1/app/stop?wait=false" : "/api/v1/app/stop",
-		     NULL, 0);
-	if (status == LWCTL_DONE && given(job, OPT_JSON) && job->reply.body.size > 0)
-		return pass_through(job);
-	return status;
+	status = ask(job, "POST", at_once ? "/api/v1/app/stop?wait=false" : "/api/v1/app/stop",
+		     NULL, 0, NULL);
+	if (status != LWCTL_DONE)
+		return status;
+	if (!given(job, OPT_JSON))
+		(void)printf("the app %s\n", at_once ? "is stopping" : "has stopped");
+	else if (job->reply.body.size > 0)
+		(void)pass_through(job);
+	else
+		(void)printf("{\"stopped\":true}\n");
+	return LWCTL_DONE;
 }
 
 /* ---- help ------------------------------------------------------------------------------------------- */
+
+const char *lwctl_verb(size_t i)
+{
+	return i < LW_COUNT(commands) ? commands[i].verb : NULL;
+}
 
 static const struct command *find_command(const char *verb)
 {
@@ -594,8 +779,8 @@ static int check_arity(const struct command *command, const struct job *job)
 				command->arguments[0] != '\0' ? " " : "", command->arguments);
 	if (odd != 0)
 		return complain(LWCTL_USAGE,
-				"an option does not belong to '%s' (see lwctl help %s)",
-				command->verb, command->verb);
+				"option '--%s' does not belong to '%s' (see lwctl help %s)",
+				option_name(odd), command->verb, command->verb);
 	return LWCTL_DONE;
 }
 
@@ -639,7 +824,10 @@ int lwctl_main(int argc, const char *const *argv)
 		status = dispatch(&job);
 	if (fflush(stdout) != 0 && status == LWCTL_DONE)
 		status = complain(LWCTL_FAILED, "cannot write: %s", strerror(errno));
+	if (job.unreadable && status == LWCTL_DONE)
+		status = complain(LWCTL_FAILED, "the supervisor's answer cannot be read");
 	lw_buf_done(&job.reply.body);
+	json_decref(job.answer);
 	lw_free(job.socket);
 	lw_free(room);
 	return status;

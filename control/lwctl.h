@@ -54,11 +54,23 @@ struct options {
 LW_MUST_USE int options_parse(int argc, const char *const *argv, const char **room,
 			      struct options *ret_options, struct lw_err *err);
 void options_help(FILE *out, int which); /* a line for each option of `which` */
+const char *option_name(int which);      /* of the first of `which`, without dashes */
+
+/* Numbers in answers and arguments may be text with U+0000. */
+#define JSON_READ (JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL)
 
 /* The arguments of a call to the body {"args":[...],"kwargs":{...}}: a JSON list, a JSON
  * object, name=value pairs. NULL when none was given. -EINVAL. */
 LW_MUST_USE int call_parse(const char *const *words, size_t count, json_t **ret_body,
 			   struct lw_err *err);
+
+/* A change of the flow's state: a JSON object, name=value pairs. NULL when none was given. */
+LW_MUST_USE int patch_parse(const char *const *words, size_t count, json_t **ret_patch,
+			    struct lw_err *err);
+
+/* A word, a call, so that a shell reads them back as they are. */
+void quote_word(struct lw_buf *out, const char *word);
+void quote_call(struct lw_buf *out, const json_t *args, const json_t *kwargs);
 
 /* ---- one request (client.c) --------------------------------------------------------------- */
 
@@ -67,11 +79,18 @@ struct reply {
 	struct lw_buf body; /* ends in NUL, not counted */
 };
 
-/* 0 and a reply; -errno: nobody is there or the answer is no HTTP; -EINTR: interrupted, see
- * client_interrupted(); -ETIMEDOUT. `timeout` in seconds, 0: none. */
+/* What is done every so many seconds while an answer is awaited. */
+struct ticker {
+	double every;
+	void (*tick)(void *context);
+	void *context;
+};
+
+/* 0 and a reply; -errno: nobody is there or the answer is no HTTP; -EINTR: interrupted;
+ * -ETIMEDOUT. `timeout` in seconds, 0: none. `ticker` may be NULL. */
 LW_MUST_USE int client_ask(const char *socket, const char *method, const char *path,
-			   const char *body, double timeout, struct reply *ret_reply,
-			   struct lw_err *err);
+			   const char *body, double timeout, const struct ticker *ticker,
+			   struct reply *ret_reply, struct lw_err *err);
 
 /* Splits an answer; -EBADMSG, or 0 when it is not whole yet. `end`: nothing follows. */
 LW_MUST_USE int client_parse(struct lw_slice in, bool end, struct reply *ret_reply,
@@ -94,11 +113,29 @@ struct screen screen_of(FILE *out);
 void print_status(const struct screen *screen, const json_t *app, const json_t *works);
 void print_work(const struct screen *screen, const json_t *work);
 void print_run(const struct screen *screen, const json_t *run);
-void print_runs(const struct screen *screen, const json_t *runs);
-void print_duration(double seconds, char text[32]); /* "3.2 s", "5 min", "2 h 10 min" */
+void print_runs(const struct screen *screen, const json_t *runs, bool with_work);
+void print_line(const struct screen *screen, const char *name, const char *text);
+void print_clean(struct lw_buf *out, const char *text);     /* one line, no control characters */
+void print_duration(double seconds, char text[32]);         /* "12 ms", "3.2 s", "4m05s" */
+void print_progress(const json_t *object, struct lw_buf *); /* "40 %", or nothing */
+
+/* ---- the progress of a run that is waited for (progress.c) ------------------------------------ */
+
+struct progress {
+	const char *socket;
+	const char *explain; /* path of the request that finds the run */
+	const char *body;    /* of the call, or NULL */
+	int64_t run;         /* 0: not found yet */
+	bool shown;
+};
+
+bool progress_wanted(void);                   /* standard error is a terminal */
+void progress_tick(void *progress);           /* asks, and writes its line */
+void progress_end(struct progress *progress); /* takes the line away */
 
 /* ---- commands (command.c) -------------------------------------------------------------------- */
 
 int lwctl_main(int argc, const char *const *argv);
+const char *lwctl_verb(size_t i); /* of the table, for a test of the manual; NULL at its end */
 
 #endif

@@ -7,8 +7,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "lw_value.h"
 #include "lwctl.h"
+
+#define TIMEOUT_MOST 1e9
+#define LIMIT_MOST   1000 /* as the API has it */
 
 /* clang-format off */
 static const struct option_row {
@@ -47,6 +49,14 @@ void options_help(FILE *out, int which)
 	}
 }
 
+const char *option_name(int which)
+{
+	for (size_t i = 0; i < LW_COUNT(rows); i++)
+		if ((rows[i].bit & which) != 0)
+			return rows[i].name;
+	return "";
+}
+
 /* The row of "--name", "--name=value" or "-c"; *ret_value is what stands in the same word. */
 static const struct option_row *find_row(const char *word, const char **ret_value)
 {
@@ -71,23 +81,41 @@ static const struct option_row *find_row(const char *word, const char **ret_valu
 	return NULL;
 }
 
-static int take_number(const char *name, const char *value, double least, double *ret_number,
-		       struct lw_err *err)
+static bool to_number(const char *value, double *ret_number)
 {
 	char *end = NULL;
-	double number = strtod(value, &end);
 
-	if (end == value || *end != '\0' || !isfinite(number) || number < least || number > 1e9)
-		return lw_err_set(err, -EINVAL, "option '--%s' takes a number, not '%s'", name,
-				  value);
-	*ret_number = number;
+	*ret_number = strtod(value, &end);
+	return end != value && *end == '\0' && isfinite(*ret_number);
+}
+
+static int take_timeout(struct options *options, const char *value, struct lw_err *err)
+{
+	if (!to_number(value, &options->timeout) || options->timeout < 0.001 ||
+	    options->timeout > TIMEOUT_MOST)
+		return lw_err_set(err, -EINVAL,
+				  "option '--timeout' takes seconds, a number from 0.001 to %.0f, "
+				  "not '%s'",
+				  TIMEOUT_MOST, value);
+	return 0;
+}
+
+static int take_limit(struct options *options, const char *value, struct lw_err *err)
+{
+	double number;
+
+	if (!to_number(value, &number) || number < 1 || number > LIMIT_MOST ||
+	    (double)(long)number < number)
+		return lw_err_set(err, -EINVAL,
+				  "option '--limit' takes a number from 1 to %d, not '%s'",
+				  LIMIT_MOST, value);
+	options->limit = (long)number;
 	return 0;
 }
 
 static int take(struct options *options, const struct option_row *row, const char *value,
 		struct lw_err *err)
 {
-	double number = 0;
 	int r = 0;
 
 	options->given |= row->bit;
@@ -102,11 +130,10 @@ static int take(struct options *options, const struct option_row *row, const cha
 		options->state_dir = value;
 		break;
 	case OPT_TIMEOUT:
-		r = take_number(row->name, value, 0.001, &options->timeout, err);
+		r = take_timeout(options, value, err);
 		break;
 	case OPT_LIMIT:
-		r = take_number(row->name, value, 1, &number, err);
-		options->limit = (long)number;
+		r = take_limit(options, value, err);
 		break;
 	default:
 		break;
@@ -164,6 +191,7 @@ int options_parse(int argc, const char *const *argv, const char **room, struct o
 struct call {
 	json_t *args;   /* list or NULL */
 	json_t *kwargs; /* object or NULL */
+	bool named;     /* it is a patch: there are no lists */
 };
 
 static int add_named(struct call *call, const char *name, json_t *value, struct lw_err *err)
@@ -208,7 +236,7 @@ static int add_object(struct call *call, json_t *object, struct lw_err *err)
 static int add_json(struct call *call, const char *word, struct lw_err *err)
 {
 	json_error_t error;
-	json_t *json = json_loads(word, JSON_REJECT_DUPLICATES, &error);
+	json_t *json = json_loads(word, JSON_READ, &error);
 
 	if (json == NULL)
 		return lw_err_set(err, -EINVAL, "'%.100s' is no JSON: %s at column %d", word,
@@ -233,7 +261,7 @@ static int add_pair(struct call *call, const char *word, const char *equals, str
 {
 	LW_AUTO(lw_free)
 	char *name = lw_strndup(word, (size_t)(equals - word));
-	json_t *value = json_loads(equals + 1, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+	json_t *value = json_loads(equals + 1, JSON_READ | JSON_DECODE_ANY, NULL);
 
 	if (value == NULL)
 		value = json_string(equals + 1);
@@ -246,34 +274,74 @@ static int add_pair(struct call *call, const char *word, const char *equals, str
 	return add_named(call, name, value, err);
 }
 
+static int refuse_patch(const char *word, struct lw_err *err)
+{
+	return lw_err_set(err, -EINVAL,
+			  "'%.100s' is no change of the state: write name=value, or a JSON object "
+			  "such as '{\"name\": 1}'",
+			  word);
+}
+
+/* What was meant, as one would have to write it: 5, "x" and x are each one value. */
+static int refuse_word(const char *word, struct lw_err *err)
+{
+	json_t *value = json_loads(word, JSON_READ | JSON_DECODE_ANY, NULL);
+	json_t *list = json_array();
+	LW_AUTO_BUF text = { 0 };
+	LW_AUTO_BUF pair = { 0 };
+
+	(void)json_array_append_new(list, value != NULL ? value : json_string(word));
+	if (json_array_size(list) == 0) {
+		json_decref(list);
+		return lw_err_set(err, -EINVAL, "'%.100s' is no UTF-8", word);
+	}
+	quote_call(&text, list, NULL);
+	lw_buf_printf(&pair, "name=%s", word);
+	json_decref(list);
+	lw_err_set(err, -EINVAL, "'%.100s' is no argument: write %.150s for a positional one, ",
+		   word, lw_buf_text(&text));
+	text.size = 0;
+	quote_word(&text, lw_buf_text(&pair));
+	(void)snprintf(err->text + strlen(err->text), sizeof(err->text) - strlen(err->text),
+		       "%.150s for a named one", lw_buf_text(&text));
+	return err->code;
+}
+
 static int add_word(struct call *call, const char *word, struct lw_err *err)
 {
 	const char *equals = strchr(word, '=');
 
-	if (word[0] == '[' || word[0] == '{')
+	if (word[0] == '{' || (word[0] == '[' && !call->named))
 		return add_json(call, word, err);
+	if (equals == word)
+		return lw_err_set(err, -EINVAL, "a name is missing before '=' in '%.100s'", word);
 	if (equals != NULL && is_name(word, (size_t)(equals - word)))
 		return add_pair(call, word, equals, err);
-	return lw_err_set(err, -EINVAL,
-			  "'%.100s' is no argument: write '[\"%.40s\"]' for a positional one, "
-			  "name=%.40s for a named one",
-			  word, word, word);
+	return call->named ? refuse_patch(word, err) : refuse_word(word, err);
+}
+
+static int add_words(struct call *call, const char *const *words, size_t count, struct lw_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = add_word(call, words[i], err);
+	if (r == 0)
+		return 0;
+	json_decref(call->args);
+	json_decref(call->kwargs);
+	return r;
 }
 
 int call_parse(const char *const *words, size_t count, json_t **ret_body, struct lw_err *err)
 {
 	struct call call = { 0 };
 	json_t *body;
-	int r = 0;
+	int r = add_words(&call, words, count, err);
 
 	*ret_body = NULL;
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = add_word(&call, words[i], err);
-	if (r < 0 || count == 0) {
-		json_decref(call.args);
-		json_decref(call.kwargs);
+	if (r < 0 || count == 0)
 		return r;
-	}
 	body = json_object();
 	if (call.args != NULL)
 		(void)json_object_set_new(body, "args", call.args);
@@ -281,4 +349,76 @@ int call_parse(const char *const *words, size_t count, json_t **ret_body, struct
 		(void)json_object_set_new(body, "kwargs", call.kwargs);
 	*ret_body = body;
 	return 0;
+}
+
+int patch_parse(const char *const *words, size_t count, json_t **ret_patch, struct lw_err *err)
+{
+	struct call call = { .named = true };
+	int r = add_words(&call, words, count, err);
+
+	*ret_patch = r == 0 ? call.kwargs : NULL;
+	return r;
+}
+
+/* ---- and back: what a shell reads as it is -------------------------------------------------- */
+
+void quote_word(struct lw_buf *out, const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789_-./:=,+@%";
+
+	if (word[0] != '\0' && word[strspn(word, plain)] == '\0') {
+		lw_buf_printf(out, "%s", word);
+		return;
+	}
+	lw_buf_add(out, "'", 1);
+	for (; *word != '\0'; word++)
+		lw_buf_add(out, *word == '\'' ? "'\\''" : word, *word == '\'' ? 4 : 1);
+	lw_buf_add(out, "'", 1);
+}
+
+/* What a terminal would take for an order, above ASCII. */
+static bool has_controls(const char *text)
+{
+	for (; text != NULL && *text != '\0'; text++)
+		if ((uint8_t)text[0] == 0xc2 && (uint8_t)text[1] < 0xa0)
+			return true;
+	return false;
+}
+
+/* 0.1 as 0.1 where that is the same number. */
+static char *dump(const json_t *json)
+{
+	char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	json_t *same = text != NULL ? json_loads(text, JSON_READ, NULL) : NULL;
+	size_t flags = json_equal(json, same) ? JSON_REAL_PRECISION(15) : 0;
+
+	json_decref(same);
+	if (flags != 0 && !has_controls(text))
+		return text;
+	flags |= has_controls(text) ? JSON_ENSURE_ASCII : 0;
+	free(text);
+	return json_dumps(json, JSON_COMPACT | flags);
+}
+
+static void quote_json(struct lw_buf *out, const json_t *json)
+{
+	char *text = dump(json);
+
+	quote_word(out, text != NULL ? text : "");
+	free(text);
+}
+
+void quote_call(struct lw_buf *out, const json_t *args, const json_t *kwargs)
+{
+	bool named = json_object_size(kwargs) > 0;
+
+	if (json_array_size(args) > 0)
+		quote_json(out, args);
+	else if (!named)
+		lw_buf_printf(out, "'[]'");
+	if (json_array_size(args) > 0 && named)
+		lw_buf_add(out, " ", 1);
+	if (named)
+		quote_json(out, kwargs);
 }

@@ -4,7 +4,6 @@
  * characters, so that it cannot steer the terminal. Columns are counted in characters.
  */
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
@@ -13,8 +12,7 @@
 #include "lw_value.h"
 #include "lwctl.h"
 
-#define NAME_LEAST 12 /* columns a work's name keeps on a narrow terminal */
-#define GAP        2
+#define GAP 2
 
 struct screen screen_of(FILE *out)
 {
@@ -40,20 +38,33 @@ struct screen screen_of(FILE *out)
 	return screen;
 }
 
+/* Two units at most. What rounds up to the next unit is said in that. */
 void print_duration(double seconds, char text[32])
 {
 	int64_t whole = seconds > 0 ? (int64_t)(seconds < 1e12 ? seconds : 1e12) : 0;
 
-	if (seconds < 60)
-		(void)snprintf(text, 32, "%.1f s", seconds > 0 ? seconds : 0.0);
+	if (seconds < 0.9995)
+		(void)snprintf(text, 32, "%.0f ms", seconds > 0 ? seconds * 1e3 : 0.0);
+	else if (seconds < 59.95)
+		(void)snprintf(text, 32, "%.1f s", seconds);
+	else if (seconds < 60)
+		(void)snprintf(text, 32, "1m00s");
 	else if (whole < 3600)
-		(void)snprintf(text, 32, "%" PRId64 " min %" PRId64 " s", whole / 60, whole % 60);
+		(void)snprintf(text, 32, "%" PRId64 "m%02" PRId64 "s", whole / 60, whole % 60);
 	else if (whole < 86400)
-		(void)snprintf(text, 32, "%" PRId64 " h %" PRId64 " min", whole / 3600,
+		(void)snprintf(text, 32, "%" PRId64 "h%02" PRId64 "m", whole / 3600,
 			       whole / 60 % 60);
 	else
-		(void)snprintf(text, 32, "%" PRId64 " d %" PRId64 " h", whole / 86400,
+		(void)snprintf(text, 32, "%" PRId64 "d%02" PRId64 "h", whole / 86400,
 			       whole / 3600 % 24);
+}
+
+static void print_ago(double seconds, char text[40])
+{
+	char took[32];
+
+	print_duration(seconds, took);
+	(void)snprintf(text, 40, seconds < 0.0005 ? "now" : "%s ago", took);
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */
@@ -87,7 +98,7 @@ static bool is_control(const uint8_t *at, size_t left)
 	return at[0] < ' ' || at[0] == 0x7f || (at[0] == 0xc2 && left > 1 && at[1] < 0xa0);
 }
 
-static void add_clean(struct lw_buf *out, const char *text)
+void print_clean(struct lw_buf *out, const char *text)
 {
 	size_t left = text != NULL ? strlen(text) : 0;
 	const uint8_t *at = (const uint8_t *)text;
@@ -127,11 +138,13 @@ static size_t bytes_of(const uint8_t *at, size_t size, size_t columns)
 /* ---- a table ------------------------------------------------------------------------------- */
 
 #define COLUMNS_MAX 9
+#define CALL_JSON   (JSON_COMPACT | JSON_REAL_PRECISION(15))
 
 struct column {
 	const char *title;
 	bool right;
-	bool cuts; /* gives way on a narrow terminal */
+	size_t least; /* what is wider gives way to this on a narrow terminal; 0: never cut */
+	int leaves;   /* when even that is too wide: the 1st, 2nd ... column to go; 0: stays */
 };
 
 /* Cells lie one behind the other in `text`; `ends` says where each ends. */
@@ -141,6 +154,7 @@ struct table {
 	struct lw_buf text;
 	struct lw_buf ends; /* of size_t */
 	size_t widths[COLUMNS_MAX];
+	bool hidden[COLUMNS_MAX];
 };
 
 static void table_done(struct table *table)
@@ -168,7 +182,7 @@ static void end_cell(struct table *table)
 
 static void text_cell(struct table *table, const char *text)
 {
-	add_clean(&table->text, text);
+	print_clean(&table->text, text);
 	end_cell(table);
 }
 
@@ -239,20 +253,51 @@ static void put_cell(struct lw_buf *out, const struct table *table, size_t colum
 		pad(out, GAP + (table->columns[column].right ? 0 : width - columns));
 }
 
-/* Columns that cut give way, the last one first. */
+/* The width of the whole, with the columns as wide as they are or cut as far as they may be. */
+static size_t whole_width(const struct table *table, bool cut)
+{
+	size_t whole = 0;
+
+	for (size_t i = 0; i < table->column_count; i++) {
+		size_t least = table->columns[i].least;
+		size_t width = table->widths[i];
+
+		if (!table->hidden[i])
+			whole += GAP + (cut && least > 0 && width > least ? least : width);
+	}
+	return whole - GAP;
+}
+
+static bool hide_next(struct table *table)
+{
+	size_t next = table->column_count;
+
+	for (size_t i = 0; i < table->column_count; i++)
+		if (!table->hidden[i] && table->columns[i].leaves > 0 &&
+		    (next == table->column_count ||
+		     table->columns[i].leaves < table->columns[next].leaves))
+			next = i;
+	if (next == table->column_count)
+		return false;
+	table->hidden[next] = true;
+	return true;
+}
+
+/* Whole columns leave until the others have their least; these then give way, the last first. */
 static void fit(struct table *table, size_t width)
 {
-	size_t whole = GAP * (table->column_count - 1);
+	size_t whole;
 
 	if (width == 0)
 		return;
-	for (size_t i = 0; i < table->column_count; i++)
-		whole += table->widths[i];
+	while (whole_width(table, true) > width && hide_next(table)) {
+	}
+	whole = whole_width(table, false);
 	for (size_t i = table->column_count; i-- > 0 && whole > width;) {
-		size_t least = i == 0 ? NAME_LEAST : 4;
+		size_t least = table->columns[i].least;
 		size_t over = whole - width;
 
-		if (!table->columns[i].cuts || table->widths[i] <= least)
+		if (table->hidden[i] || least == 0 || table->widths[i] <= least)
 			continue;
 		if (over > table->widths[i] - least)
 			over = table->widths[i] - least;
@@ -281,7 +326,8 @@ static void table_print(struct table *table, const struct screen *screen)
 			colour = i < table->column_count
 					 ? "\033[1m"
 					 : colour_of((const char *)text.data, text.size);
-		put_cell(&out, table, column, text, colour);
+		if (!table->hidden[column])
+			put_cell(&out, table, column, text, colour);
 		if (column + 1 == table->column_count) {
 			while (out.size > 0 && out.data[out.size - 1] == ' ')
 				out.size--;
@@ -296,13 +342,26 @@ static void table_print(struct table *table, const struct screen *screen)
 static void ago_cell(struct table *table, const struct screen *screen, const json_t *object,
 		     const char *key)
 {
-	char text[32];
+	char text[40];
 
 	if (has(object, key)) {
-		print_duration(screen->now - number_of(object, key), text);
-		lw_buf_printf(&table->text, "%s ago", text);
+		print_ago(screen->now - number_of(object, key), text);
+		lw_buf_printf(&table->text, "%s", text);
 	}
 	end_cell(table);
+}
+
+static int percent_of(const json_t *object)
+{
+	double progress = number_of(object, "progress");
+
+	return progress > 0 && progress <= 1 ? (int)(progress * 100 + 1e-6) : 0;
+}
+
+void print_progress(const json_t *object, struct lw_buf *out)
+{
+	if (has(object, "progress"))
+		lw_buf_printf(out, ", %d %%", percent_of(object));
 }
 
 /* "4711 busy"; of a pool "1 busy, 3 idle". */
@@ -332,7 +391,7 @@ static void processes_cell(struct table *table, const json_t *processes)
 		lw_buf_printf(&table->text, "%s", between);
 		if (count > 1)
 			lw_buf_printf(&table->text, "%zu ", same);
-		add_clean(&table->text, state);
+		print_clean(&table->text, state);
 		between = ", ";
 	}
 	lw_free(counted);
@@ -357,9 +416,16 @@ static bool add_trouble(struct lw_buf *out, const json_t *process)
 	}
 	if (error != NULL || death != NULL) {
 		lw_buf_printf(out, "; last: ");
-		add_clean(out, error != NULL ? error : death);
+		print_clean(out, error != NULL ? error : death);
 	}
 	return true;
+}
+
+static bool add_percent(struct lw_buf *out, const json_t *process)
+{
+	if (has(process, "progress"))
+		lw_buf_printf(out, "%d %%", percent_of(process));
+	return has(process, "progress");
 }
 
 static void note_cell(struct table *table, const json_t *work)
@@ -367,6 +433,7 @@ static void note_cell(struct table *table, const json_t *work)
 	const json_t *processes = json_object_get(work, "processes");
 	const char *message = text_of(work, "message");
 	const char *reason = text_of(work, "reason");
+	const char *stage = text_of(work, "stage");
 	bool told = false;
 
 	if (json_is_true(json_object_get(work, "held"))) {
@@ -375,20 +442,32 @@ static void note_cell(struct table *table, const json_t *work)
 	}
 	for (size_t i = 0; i < json_array_size(processes) && !told; i++)
 		told = add_trouble(&table->text, json_array_get(processes, i));
+	for (size_t i = 0; i < json_array_size(processes) && !told; i++)
+		told = add_percent(&table->text, json_array_get(processes, i));
 	if (!told && reason != NULL)
-		add_clean(&table->text, reason);
+		print_clean(&table->text, reason);
 	if (!told && message != NULL && (reason == NULL || strcmp(reason, message) != 0)) {
 		lw_buf_printf(&table->text, "%s", reason != NULL ? ": " : "");
-		add_clean(&table->text, message);
+		print_clean(&table->text, message);
 	}
+	if (!told && stage != NULL && strcmp(stage, "stopped") == 0)
+		lw_buf_printf(&table->text, "%sretry runs it again", reason != NULL ? "; " : "");
 	end_cell(table);
 }
 
+/* clang-format off */
 static const struct column work_columns[] = {
-	{ "WORK", false, true },      { "STAGE", false, false }, { "SINCE", false, false },
-	{ "PROCESSES", false, true }, { "QUEUE", true, false },  { "RUNS", true, false },
-	{ "FAILED", true, false },    { "HITS", true, false },   { "NOTE", false, true },
+	{ "WORK",      false, 12, 0 },
+	{ "STAGE",     false, 0,  0 },
+	{ "SINCE",     false, 0,  6 },
+	{ "PROCESSES", false, 0,  7 },
+	{ "QUEUE",     true,  0,  4 },
+	{ "RUNS",      true,  0,  3 },
+	{ "FAILED",    true,  0,  2 },
+	{ "HITS",      true,  0,  1 },
+	{ "NOTE",      false, 20, 5 },
 };
+/* clang-format on */
 
 static void print_works(const struct screen *screen, const json_t *works)
 {
@@ -421,11 +500,12 @@ void print_status(const struct screen *screen, const json_t *app, const json_t *
 
 	if (app != NULL) {
 		print_duration(number_of(app, "uptime"), uptime);
-		add_clean(&line, text_of(app, "path"));
+		print_clean(&line, text_of(app, "path"));
 		lw_buf_printf(&line, ": ");
-		add_clean(&line, text_of(app, "stage"));
-		lw_buf_printf(&line, ", up %s, %" PRId64 " passes, pid %" PRId64 "\n", uptime,
-			      count_of(app, "passes"), count_of(app, "pid"));
+		print_clean(&line, text_of(app, "stage"));
+		lw_buf_printf(&line, ", up %s, %" PRId64 " pass%s, pid %" PRId64 "\n", uptime,
+			      count_of(app, "passes"), count_of(app, "passes") == 1 ? "" : "es",
+			      count_of(app, "pid"));
 		(void)fwrite(line.data, 1, line.size, screen->out);
 	}
 	if (json_array_size(works) > 0)
@@ -434,13 +514,13 @@ void print_status(const struct screen *screen, const json_t *app, const json_t *
 
 /* ---- one work, one run --------------------------------------------------------------------------- */
 
-static void print_line(const struct screen *screen, const char *name, const char *text)
+void print_line(const struct screen *screen, const char *name, const char *text)
 {
 	LW_AUTO_BUF line = { 0 };
 
 	if (text == NULL)
 		return;
-	add_clean(&line, text);
+	print_clean(&line, text);
 	(void)fprintf(screen->out, "%-10s %s\n", name, lw_buf_text(&line));
 }
 
@@ -458,12 +538,37 @@ static void print_json_line(const struct screen *screen, const char *name, const
 static void print_ago_line(const struct screen *screen, const char *name, const json_t *object,
 			   const char *key)
 {
-	char text[32];
+	char text[40];
 
 	if (!has(object, key))
 		return;
-	print_duration(screen->now - number_of(object, key), text);
-	(void)fprintf(screen->out, "%-10s %s ago\n", name, text);
+	print_ago(screen->now - number_of(object, key), text);
+	(void)fprintf(screen->out, "%-10s %s\n", name, text);
+}
+
+static void print_process(const struct screen *screen, const json_t *process)
+{
+	int64_t starts = count_of(process, "starts");
+	LW_AUTO_BUF line = { 0 };
+
+	if (has(process, "pid"))
+		lw_buf_printf(&line, "pid %" PRId64 ", ", count_of(process, "pid"));
+	print_clean(&line, text_of(process, "state"));
+	if (has(process, "run"))
+		lw_buf_printf(&line, " with run %" PRId64, count_of(process, "run"));
+	print_progress(process, &line);
+	if (starts == 1)
+		lw_buf_printf(&line, ", started once");
+	else if (starts > 1)
+		lw_buf_printf(&line, ", started %" PRId64 " times", starts);
+	if (has(process, "last_death")) {
+		lw_buf_printf(&line, ", last death: ");
+		print_clean(&line, text_of(process, "last_death"));
+	}
+	lw_buf_printf(&line, "; ");
+	if (!add_trouble(&line, process))
+		line.size -= 2;
+	print_line(screen, "process", lw_buf_text(&line));
 }
 
 void print_work(const struct screen *screen, const json_t *work)
@@ -476,25 +581,40 @@ void print_work(const struct screen *screen, const json_t *work)
 	print_works(screen, works);
 	json_decref(works);
 	json_array_foreach(json_object_get(work, "processes"), i, process)
-	{
-		LW_AUTO_BUF line = { 0 };
-
-		if (has(process, "pid"))
-			lw_buf_printf(&line, "pid %" PRId64 ", ", count_of(process, "pid"));
-		add_clean(&line, text_of(process, "state"));
-		lw_buf_printf(&line, ", started %" PRId64 " times", count_of(process, "starts"));
-		if (has(process, "last_death")) {
-			lw_buf_printf(&line, ", last death: ");
-			add_clean(&line, text_of(process, "last_death"));
-		}
-		lw_buf_printf(&line, "; ");
-		if (!add_trouble(&line, process))
-			line.size -= 2;
-		print_line(screen, "process", lw_buf_text(&line));
-	}
+		print_process(screen, process);
 	if (json_object_size(json_object_get(work, "state")) > 0)
 		print_json_line(screen, "state", json_object_get(work, "state"));
 	print_line(screen, "url", text_of(work, "url"));
+}
+
+/* How long it took, or has been running until now. */
+static void add_took(const struct screen *screen, const json_t *run, struct lw_buf *out)
+{
+	double end = has(run, "ended") ? number_of(run, "ended") : screen->now;
+	char text[32];
+
+	if (!has(run, "started"))
+		return;
+	print_duration(end - number_of(run, "started"), text);
+	lw_buf_printf(out, "%s", text);
+}
+
+static void print_run_times(const struct screen *screen, const json_t *run)
+{
+	LW_AUTO_BUF took = { 0 };
+
+	add_took(screen, run, &took);
+	if (!has(run, "ended"))
+		print_progress(run, &took);
+	print_ago_line(screen, "created", run, "created");
+	print_ago_line(screen, "ended", run, "ended");
+	if (took.size > 0)
+		print_line(screen, has(run, "ended") ? "took" : "running", lw_buf_text(&took));
+}
+
+static bool same_text(const json_t *object, const char *key, const char *other)
+{
+	return json_equal(json_object_get(object, key), json_object_get(object, other));
 }
 
 void print_run(const struct screen *screen, const json_t *run)
@@ -508,58 +628,69 @@ void print_run(const struct screen *screen, const json_t *run)
 	print_json_line(screen, "args", json_object_get(run, "args"));
 	print_json_line(screen, "kwargs", json_object_get(run, "kwargs"));
 	print_json_line(screen, "result", json_object_get(run, "result"));
-	print_line(screen, "error", text_of(run, "error"));
+	if (!same_text(run, "reason", "error"))
+		print_line(screen, "error", text_of(run, "error"));
 	if (count_of(run, "attempt") > 1)
 		print_json_line(screen, "attempt", json_object_get(run, "attempt"));
-	print_ago_line(screen, "created", run, "created");
-	print_ago_line(screen, "ended", run, "ended");
+	print_run_times(screen, run);
 	print_line(screen, "key", text_of(run, "key"));
 }
 
+/* clang-format off */
 static const struct column run_columns[] = {
-	{ "RUN", true, false },  { "STAGE", false, false },  { "CREATED", false, false },
-	{ "TOOK", true, false }, { "ATTEMPT", true, false }, { "CALL", false, true },
-	{ "NOTE", false, true },
+	{ "WORK",    false, 12, 0 }, /* only where the works differ */
+	{ "RUN",     true,  0,  0 },
+	{ "STAGE",   false, 0,  0 },
+	{ "CREATED", false, 0,  3 },
+	{ "TOOK",    true,  0,  2 },
+	{ "ATTEMPT", true,  0,  1 },
+	{ "CALL",    false, 12, 5 },
+	{ "NOTE",    false, 20, 4 },
 };
+/* clang-format on */
 
 static void call_cell(struct table *table, const json_t *run)
 {
 	const json_t *args = json_object_get(run, "args");
 	const json_t *kwargs = json_object_get(run, "kwargs");
-	char *text = json_array_size(args) > 0 ? json_dumps(args, JSON_COMPACT) : NULL;
-	char *named = json_object_size(kwargs) > 0 ? json_dumps(kwargs, JSON_COMPACT) : NULL;
+	char *text = json_array_size(args) > 0 ? json_dumps(args, CALL_JSON) : NULL;
+	char *named = json_object_size(kwargs) > 0 ? json_dumps(kwargs, CALL_JSON) : NULL;
 
-	add_clean(&table->text, text);
+	print_clean(&table->text, text);
 	lw_buf_printf(&table->text, "%s", text != NULL && named != NULL ? " " : "");
-	add_clean(&table->text, named);
+	print_clean(&table->text, named);
 	end_cell(table);
 	free(text);
 	free(named);
 }
 
-void print_runs(const struct screen *screen, const json_t *runs)
+static void run_row(struct table *table, const struct screen *screen, const json_t *run)
 {
+	count_cell(table, count_of(run, "id"));
+	text_cell(table, text_of(run, "stage"));
+	ago_cell(table, screen, run, "created");
+	add_took(screen, run, &table->text);
+	if (!has(run, "ended"))
+		print_progress(run, &table->text);
+	end_cell(table);
+	count_cell(table, count_of(run, "attempt"));
+	call_cell(table, run);
+	text_cell(table, has(run, "error") ? text_of(run, "error") : text_of(run, "reason"));
+}
+
+void print_runs(const struct screen *screen, const json_t *runs, bool with_work)
+{
+	const struct column *columns = run_columns + (with_work ? 0 : 1);
 	__attribute__((cleanup(table_done))) struct table table;
 	const json_t *run;
 	size_t i;
 
-	table_begin(&table, run_columns, LW_COUNT(run_columns));
+	table_begin(&table, columns, LW_COUNT(run_columns) - (with_work ? 0 : 1));
 	json_array_foreach(runs, i, run)
 	{
-		char took[32] = "";
-
-		count_cell(&table, count_of(run, "id"));
-		text_cell(&table, text_of(run, "stage"));
-		ago_cell(&table, screen, run, "created");
-		if (has(run, "started"))
-			print_duration((has(run, "ended") ? number_of(run, "ended") : screen->now) -
-					       number_of(run, "started"),
-				       took);
-		text_cell(&table, took);
-		count_cell(&table, count_of(run, "attempt"));
-		call_cell(&table, run);
-		text_cell(&table,
-			  has(run, "error") ? text_of(run, "error") : text_of(run, "reason"));
+		if (with_work)
+			text_cell(&table, text_of(run, "work"));
+		run_row(&table, screen, run);
 	}
 	table_print(&table, screen);
 }

@@ -17,26 +17,38 @@
 #define PREFIX       "/api/v1/"
 #define RUNS_DEFAULT 20
 #define RUNS_MOST    1000
-#define BODY_JSON    (JSON_REJECT_DUPLICATES | JSON_DECODE_ANY)
+#define NAME_PLAIN   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-:/"
+#define CALL_SHOWN   100 /* bytes of a call in an audit line */
+#define BODY_JSON    (JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL)
 
 enum rights { ANYONE, OPERATOR };
 
 /* What a body may hold, and what a query. */
 enum { BODY_NONE = 0, BODY_CALL = 1, BODY_ALL = 2, BODY_PATCH = 4 };
-enum { QUERY_NONE = 0, QUERY_WAIT = 1, QUERY_LIMIT = 2, QUERY_BRIEF = 4 };
+enum {
+	QUERY_NONE = 0,
+	QUERY_WAIT = 1, /* waits unless ?wait=false */
+	QUERY_LIMIT = 2,
+	QUERY_BRIEF = 4,
+	QUERY_MAY_WAIT = 8, /* waits only with ?wait=true */
+};
 
 /* A request as its handler sees it: everything named in it has been found and checked. */
 struct ask {
 	struct http_request *request;
 	struct app *app;
-	const char *verb;  /* for the audit line; NULL: changes nothing */
-	char *segment;     /* that stood for "*", decoded; or NULL */
-	struct work *work; /* when the path names one */
-	json_t *body;      /* an object, or NULL */
+	const char *verb; /* of the audit line; NULL: changes nothing */
+	uid_t uid;        /* for it, as the request is over by then */
+	pid_t pid;
+	struct lw_err refused; /* the sentence, when it was */
+	char *segment;         /* that stood for "*", decoded; or NULL */
+	struct work *work;     /* when the path names one */
+	json_t *body;          /* an object, or NULL */
 	bool wait;
 	bool brief;
 	size_t limit;
 	struct lw_buf call; /* begun and filled when the body has a call and there is a work */
+	bool call_is_whole;
 	bool has_call;
 	bool all;
 };
@@ -82,6 +94,14 @@ static void fail(struct http_request *request, int status, const char *code, con
 	http_reply(request, status, &out, NULL);
 }
 
+/* As fail(), on record for the audit line. */
+static void refuse(struct ask *ask, int status, const char *code, const char *message,
+		   const char *hint)
+{
+	lw_err_set(&ask->refused, -EPERM, "%s", message);
+	fail(ask->request, status, code, message, hint);
+}
+
 LW_PRINTF(4, 5)
 static void failf(struct http_request *request, int status, const char *code, const char *format,
 		  ...)
@@ -105,7 +125,9 @@ struct wait {
 	struct journal_wait journal;
 	void (*finish)(struct wait *wait); /* answers */
 	struct work *work;
-	struct run *run;      /* with a reference */
+	struct run **runs; /* with references: that of a call, those retried, those in hand */
+	size_t run_count;
+	size_t runs_over;     /* of the first ones we know it */
 	const char *decision; /* a literal */
 	char *why;
 	size_t count; /* calls that were forgotten, or are retried */
@@ -117,6 +139,7 @@ static void wait_free(void *object)
 	struct wait *wait = object;
 
 	lw_free(wait->why);
+	lw_free(wait->runs);
 	lw_free(wait);
 }
 
@@ -125,7 +148,8 @@ static void wait_end(struct wait *wait)
 {
 	watcher_cancel(&wait->watcher);
 	journal_cancel(wait->app->journal, &wait->journal);
-	run_unref(LW_TAKE(wait->run)); /* now: at the end the app goes before the loop */
+	while (wait->run_count > 0) /* now: at the end the app goes before the loop */
+		run_unref(wait->runs[--wait->run_count]);
 	loop_retire(wait->app->loop, wait, wait_free);
 }
 
@@ -206,6 +230,33 @@ static void wait_watch(struct wait *wait, struct watcher **list)
 	watcher_add(list, &wait->watcher);
 }
 
+static void wait_keep(struct wait *wait, struct run *run)
+{
+	wait->runs = lw_realloc(wait->runs, (wait->run_count + 1) * sizeof(*wait->runs));
+	wait->runs[wait->run_count++] = run_ref(run);
+}
+
+static void wait_runs(struct wait *wait);
+
+static void run_is_over(struct watcher *watcher)
+{
+	wait_runs(LW_OWNER(watcher, struct wait, watcher));
+}
+
+/* For one run after the other: what is over stays over. */
+static void wait_runs(struct wait *wait)
+{
+	while (wait->runs_over < wait->run_count &&
+	       stage_over((enum stage)wait->runs[wait->runs_over]->stage))
+		wait->runs_over++;
+	if (wait->runs_over == wait->run_count) {
+		wait_stable(wait);
+		return;
+	}
+	wait->watcher.done = run_is_over;
+	watcher_add(&wait->runs[wait->runs_over]->watchers, &wait->watcher);
+}
+
 /* ---- reading the app ------------------------------------------------------------------------ */
 
 static void do_status(struct ask *ask)
@@ -232,11 +283,31 @@ static void do_works(struct ask *ask)
 	answer(ask->request, &out);
 }
 
+/* One work: with its latest call, and of `stopped` the runs that a stop or kill ended. */
+static void describe_one(const struct work *work, struct run *const *stopped, size_t count,
+			 struct lw_buf *out)
+{
+	describe_work(work, false, out);
+	js_reopen(out);
+	js_key(out, "latest");
+	describe_call(work->latest, out);
+	js_key(out, "stopped_runs");
+	js_open(out, '[');
+	for (size_t i = 0; i < count; i++)
+		if (stopped[i]->stage == STAGE_STOPPED)
+			describe_call(stopped[i], out);
+	js_close(out, ']');
+	js_close(out, '}');
+}
+
 static void do_work(struct ask *ask)
 {
 	LW_AUTO_BUF out = { 0 };
 
-	describe_work(ask->work, ask->brief, &out);
+	if (ask->brief)
+		describe_work(ask->work, true, &out);
+	else
+		describe_one(ask->work, NULL, 0, &out);
 	answer(ask->request, &out);
 }
 
@@ -252,6 +323,46 @@ static void do_runs(struct ask *ask)
 		describe_run(run, NULL, NULL, &out);
 	js_close(&out, ']');
 	js_close(&out, '}');
+	answer(ask->request, &out);
+}
+
+/* The run made last of those the heads of the histories are at; moves that head on. */
+static const struct run *take_newest(const struct run **heads, size_t count)
+{
+	const struct run **best = NULL;
+	const struct run *run;
+
+	for (size_t i = 0; i < count; i++)
+		if (heads[i] != NULL && (best == NULL || heads[i]->id > (*best)->id))
+			best = &heads[i];
+	if (best == NULL)
+		return NULL;
+	run = *best;
+	*best = run->older;
+	return run;
+}
+
+static void do_all_runs(struct ask *ask)
+{
+	const struct app *app = ask->app;
+	const struct run **heads = lw_alloc((app->work_count + 1) * sizeof(*heads));
+	const struct run *run;
+	LW_AUTO_BUF out = { 0 };
+
+	for (size_t i = 0; i < app->work_count; i++)
+		heads[i] = app->works[i]->newest;
+	js_open(&out, '{');
+	js_key(&out, "runs");
+	js_open(&out, '[');
+	for (size_t i = 0; i < ask->limit; i++) {
+		run = take_newest(heads, app->work_count);
+		if (run == NULL)
+			break;
+		describe_run(run, NULL, NULL, &out);
+	}
+	js_close(&out, ']');
+	js_close(&out, '}');
+	lw_free((void *)heads);
 	answer(ask->request, &out);
 }
 
@@ -274,7 +385,7 @@ static void do_show(struct ask *ask)
 	answer(ask->request, &out);
 }
 
-static void do_state(struct ask *ask)
+static void do_read_state(struct ask *ask)
 {
 	LW_AUTO_BUF out = { 0 };
 
@@ -288,7 +399,7 @@ static void finish_work(struct wait *wait)
 {
 	LW_AUTO_BUF out = { 0 };
 
-	describe_work(wait->work, false, &out);
+	describe_one(wait->work, wait->runs, wait->run_count, &out);
 	answer(wait->request, &out);
 }
 
@@ -313,23 +424,36 @@ static void finish_up(struct wait *wait)
 		finish_work(wait);
 }
 
-static void await(struct ask *ask, bool done, struct watcher **list,
-		  void (*finish)(struct wait *wait))
+static void await_on(struct wait *wait, bool done, struct watcher **list)
 {
-	struct wait *wait = wait_new(ask, finish);
-
-	if (!ask->wait || done) {
+	if (done) {
 		wait_stable(wait);
 		return;
 	}
 	wait_watch(wait, list);
 }
 
+static void await(struct ask *ask, bool done, struct watcher **list,
+		  void (*finish)(struct wait *wait))
+{
+	await_on(wait_new(ask, finish), !ask->wait || done, list);
+}
+
+/* The runs that a stop or kill is about to end. */
+static void keep_running(struct wait *wait)
+{
+	for (size_t i = 0; i < wait->work->worker_count; i++)
+		for (struct run *run = worker_runs(wait->work->workers[i])->first; run != NULL;
+		     run = run->next)
+			if (run->stage == STAGE_RUNNING)
+				wait_keep(wait, run);
+}
+
 static bool refuse_at_end(struct ask *ask)
 {
 	if (ask->app->stage != APP_STOPPING && ask->app->stage != APP_OVER)
 		return false;
-	fail(ask->request, 409, "ending", "the app is stopping", NULL);
+	refuse(ask, 409, "ending", "the app is stopping", NULL);
 	return true;
 }
 
@@ -357,22 +481,28 @@ static void do_kill(struct ask *ask)
 	struct work *work = ask->work;
 	bool stays_down = work->held || work->stopped || ask->app->stage != APP_RUNNING;
 	bool none = !work_has_process(work);
+	bool comes_up = !stays_down && ask->wait && !none;
+	struct wait *wait = wait_new(ask, comes_up ? finish_up : finish_work);
 
+	keep_running(wait);
 	work_kill(work);
 	if (stays_down)
-		await(ask, !work_has_process(work), &work->gone_watchers, finish_work);
+		await_on(wait, !ask->wait || !work_has_process(work), &work->gone_watchers);
 	else
-		await(ask, none, &work->up_watchers, ask->wait && !none ? finish_up : finish_work);
+		await_on(wait, !ask->wait || none, &work->up_watchers);
 }
 
 /* Whoever waits for the work to be up waits in vain now: finish_up says so. */
 static void do_stop(struct ask *ask)
 {
+	struct wait *wait = wait_new(ask, finish_work);
+
+	keep_running(wait);
 	work_stop(ask->work, false);
-	await(ask, !work_has_process(ask->work), &ask->work->gone_watchers, finish_work);
+	await_on(wait, !ask->wait || !work_has_process(ask->work), &ask->work->gone_watchers);
 }
 
-static void do_end(struct ask *ask)
+static void do_shutdown(struct ask *ask)
 {
 	struct wait *wait;
 	LW_AUTO_BUF out = { 0 };
@@ -426,8 +556,8 @@ static void finish_run(struct wait *wait)
 {
 	LW_AUTO_BUF out = { 0 };
 
-	if (wait->run != NULL)
-		describe_run(wait->run, wait->decision, wait->why, &out);
+	if (wait->run_count > 0)
+		describe_run(wait->runs[0], wait->decision, wait->why, &out);
 	else
 		describe_no_run(wait, &out);
 	answer(wait->request, &out);
@@ -447,9 +577,9 @@ static char *print_why(const struct work *work, const struct answer *got)
 static void refuse_call(struct ask *ask, int r, const struct lw_err *err)
 {
 	if (r == -EAGAIN)
-		fail(ask->request, 429, "queue_full", err->text, NULL);
+		refuse(ask, 429, "queue_full", err->text, NULL);
 	else
-		fail(ask->request, 400, "bad_call", err->text, NULL);
+		refuse(ask, 400, "bad_call", err->text, NULL);
 }
 
 static void do_run(struct ask *ask)
@@ -467,9 +597,9 @@ static void do_run(struct ask *ask)
 	wait->decision = decision_name(got.decision);
 	wait->why = print_why(ask->work, &got);
 	if (got.run != NULL)
-		wait->run = run_ref(got.run);
-	if (ask->wait && got.run != NULL && !stage_over((enum stage)got.run->stage))
-		wait_watch(wait, &got.run->watchers);
+		wait_keep(wait, got.run);
+	if (ask->wait)
+		wait_runs(wait);
 	else
 		wait_stable(wait);
 }
@@ -505,22 +635,53 @@ static void do_explain(struct ask *ask)
 	answer(ask->request, &out);
 }
 
-static void finish_count(struct wait *wait)
+static void begin_count(const struct wait *wait, struct lw_buf *out)
+{
+	js_open(out, '{');
+	js_key(out, "work");
+	js_text(out, wait->work->config->name);
+	js_key(out, "calls");
+	js_int(out, (int64_t)wait->count);
+}
+
+static void finish_forget(struct wait *wait)
 {
 	LW_AUTO_BUF out = { 0 };
 
-	js_open(&out, '{');
-	js_key(&out, "work");
-	js_text(&out, wait->work->config->name);
-	js_key(&out, "calls");
-	js_int(&out, (int64_t)wait->count);
+	begin_count(wait, &out);
 	js_close(&out, '}');
 	answer(wait->request, &out);
 }
 
-/* retry and forget: of one call, which the body gives, or of all. */
-static void count_calls(struct ask *ask,
-			int (*act)(struct work *, struct lw_slice, struct lw_err *))
+/* The ids of the new runs, in order, and how many of them are in which stage. */
+static void finish_retry(struct wait *wait)
+{
+	int64_t counts[STAGES_N] = { 0 };
+	LW_AUTO_BUF out = { 0 };
+
+	begin_count(wait, &out);
+	js_key(&out, "runs");
+	js_open(&out, '[');
+	for (size_t i = 0; i < wait->run_count; i++) {
+		js_int(&out, (int64_t)wait->runs[i]->id);
+		counts[wait->runs[i]->stage]++;
+	}
+	js_close(&out, ']');
+	js_key(&out, "stages");
+	js_open(&out, '{');
+	for (int stage = STAGE_PENDING; stage < STAGES_N; stage++) {
+		js_key(&out, stage_name((enum stage)stage));
+		js_int(&out, counts[stage]);
+	}
+	js_close(&out, '}');
+	js_close(&out, '}');
+	answer(wait->request, &out);
+}
+
+/* retry and forget: of one call, which the body gives, or of all. NULL when refused. */
+static struct wait *count_calls(struct ask *ask,
+				int (*act)(struct work *, struct lw_slice, struct lw_err *),
+				void (*finish)(struct wait *wait))
 {
 	struct lw_slice call = lw_buf_slice(&ask->call);
 	struct lw_err err = { 0 };
@@ -528,35 +689,51 @@ static void count_calls(struct ask *ask,
 	int r;
 
 	if (ask->all == ask->has_call) {
-		fail(ask->request, 400, "bad_body",
-		     ask->all ? "both a call and 'all' are given"
-			      : "neither a call nor 'all' is given",
-		     "give the arguments of the call, {\"args\":[],\"kwargs\":{}}, or "
-		     "{\"all\":true}");
-		return;
+		refuse(ask, 400, "bad_body",
+		       ask->all ? "both a call and 'all' are given"
+				: "neither a call nor 'all' is given",
+		       "give the arguments of the call, {\"args\":[],\"kwargs\":{}}, or "
+		       "{\"all\":true}");
+		return NULL;
 	}
 	r = act(ask->work, ask->all ? (struct lw_slice){ 0 } : call, &err);
 	if (r == -ENOENT) {
-		fail(ask->request, 409, "nothing_to_do", err.text, NULL);
-		return;
+		refuse(ask, 409, "nothing_to_do", err.text, NULL);
+		return NULL;
 	}
 	if (r < 0) {
 		refuse_call(ask, r, &err);
-		return;
+		return NULL;
 	}
-	wait = wait_new(ask, finish_count);
+	wait = wait_new(ask, finish);
 	wait->count = (size_t)r;
-	wait_stable(wait);
+	return wait;
 }
 
+/* Those that were made are the newest of the work, and nobody else made one meanwhile. */
 static void do_retry(struct ask *ask)
 {
-	count_calls(ask, work_retry);
+	struct wait *wait = count_calls(ask, work_retry, finish_retry);
+	struct run *run = ask->work->newest;
+
+	if (wait == NULL)
+		return;
+	for (size_t i = 1; run != NULL && i < wait->count; i++)
+		run = run->older;
+	for (; run != NULL; run = run->newer)
+		wait_keep(wait, run);
+	if (ask->wait)
+		wait_runs(wait);
+	else
+		wait_stable(wait);
 }
 
 static void do_forget(struct ask *ask)
 {
-	count_calls(ask, work_forget);
+	struct wait *wait = count_calls(ask, work_forget, finish_forget);
+
+	if (wait != NULL)
+		wait_stable(wait);
 }
 
 /* ---- the flow's state ------------------------------------------------------------------------------ */
@@ -612,7 +789,7 @@ static int merge_state(const struct state *state, const char *name, json_t *patc
 }
 
 /* Everything is checked before anything is set. */
-static void do_patch(struct ask *ask)
+static void do_state(struct ask *ask)
 {
 	struct lw_err err = { 0 };
 	LW_AUTO_BUF values = { 0 };
@@ -639,7 +816,7 @@ static void do_patch(struct ask *ask)
 		r = app_set_state(ask->app, name, value, &err);
 	}
 	if (r < 0) {
-		fail(ask->request, 400, "bad_state", err.text, NULL);
+		refuse(ask, 400, "bad_state", err.text, NULL);
 		return;
 	}
 	app_changed(ask->app, "state");
@@ -659,14 +836,15 @@ static void do_patch(struct ask *ask)
 	R("POST",  "works/*/restart", OPERATOR, restart, BODY_NONE,            QUERY_WAIT,  "end its processes and start new ones") \
 	R("POST",  "works/*/kill",    OPERATOR, kill,    BODY_NONE,            QUERY_WAIT,  "kill its processes; the running run is stopped") \
 	R("POST",  "works/*/run",     OPERATOR, run,     BODY_CALL,            QUERY_WAIT,  "make a call") \
-	R("POST",  "works/*/retry",   OPERATOR, retry,   BODY_CALL | BODY_ALL, QUERY_NONE,  "run again what failed or was stopped") \
+	R("POST",  "works/*/retry",   OPERATOR, retry,   BODY_CALL | BODY_ALL, QUERY_MAY_WAIT, "run again what failed or was stopped") \
 	R("POST",  "works/*/forget",  OPERATOR, forget,  BODY_CALL | BODY_ALL, QUERY_NONE,  "forget a call, or all") \
 	R("POST",  "works/*/explain", ANYONE,   explain, BODY_CALL,            QUERY_NONE,  "what a call would do, and why") \
 	R("GET",   "works/*/runs",    ANYONE,   runs,    BODY_NONE,            QUERY_LIMIT, "runs of a work, newest first") \
+	R("GET",   "runs",            ANYONE,   all_runs, BODY_NONE,           QUERY_LIMIT, "runs of every work, newest first") \
 	R("GET",   "runs/*",          ANYONE,   show,    BODY_NONE,            QUERY_NONE,  "one run") \
-	R("GET",   "state",           ANYONE,   state,   BODY_NONE,            QUERY_NONE,  "the flow's state") \
-	R("PATCH", "state",           OPERATOR, patch,   BODY_PATCH,           QUERY_NONE,  "change the flow's state (JSON merge patch)") \
-	R("POST",  "app/stop",        OPERATOR, end,     BODY_NONE,            QUERY_WAIT,  "stop the works and end the app")
+	R("GET",   "state",           ANYONE,   read_state, BODY_NONE,         QUERY_NONE,  "the flow's state") \
+	R("PATCH", "state",           OPERATOR, state,   BODY_PATCH,           QUERY_NONE,  "change the flow's state (JSON merge patch)") \
+	R("POST",  "app/stop",        OPERATOR, shutdown, BODY_NONE,           QUERY_WAIT,  "stop the works and end the app")
 /* clang-format on */
 
 struct row {
@@ -819,7 +997,7 @@ static int query_limit(const char *value, size_t *ret_limit, struct lw_err *err)
 static int check_pair(struct ask *ask, int allowed, const char *name, const char *value,
 		      struct lw_err *err)
 {
-	if (strcmp(name, "wait") == 0 && (allowed & QUERY_WAIT) != 0)
+	if (strcmp(name, "wait") == 0 && (allowed & (QUERY_WAIT | QUERY_MAY_WAIT)) != 0)
 		return query_truth(name, value, &ask->wait, err);
 	if (strcmp(name, "brief") == 0 && (allowed & QUERY_BRIEF) != 0)
 		return query_truth(name, value, &ask->brief, err);
@@ -911,7 +1089,8 @@ static int check_call(struct ask *ask, struct lw_err *err)
 	ask->all = json_is_true(all);
 	ask->has_call = args != NULL || kwargs != NULL;
 	lw_buf_add(&ask->call, ask->work->head.data, ask->work->head.size);
-	return lw_call_add_json(&ask->call, args, kwargs, err);
+	ask->call_is_whole = lw_call_add_json(&ask->call, args, kwargs, err) == 0;
+	return ask->call_is_whole ? 0 : -EINVAL;
 }
 
 static const char *next_work(const void *context, size_t i)
@@ -930,16 +1109,40 @@ static bool find_work(struct ask *ask)
 	if (ask->work != NULL)
 		return true;
 	lw_buf_printf(&message, "no work '%s'", ask->segment);
-	fail(ask->request, 404, "no_such_work", lw_buf_text(&message),
-	     nearest_hint(ask->segment, next_work, ask->app, hint));
+	refuse(ask, 404, "no_such_work", lw_buf_text(&message),
+	       nearest_hint(ask->segment, next_work, ask->app, hint));
 	return false;
+}
+
+/* " key="text"": in quotes and escaped, so that nobody writes lines or fields of his own. */
+static void add_field(struct lw_buf *line, const char *key, const char *text)
+{
+	LW_AUTO_BUF quoted = { 0 };
+
+	js_text(&quoted, text);
+	lw_buf_printf(line, " %s=%s", key, lw_buf_text(&quoted));
 }
 
 static void audit(const struct ask *ask)
 {
-	lw_log(LW_LOG_INFO, "audit uid=%u pid=%d verb=%s%s%s", (unsigned)ask->request->uid,
-	       (int)ask->request->pid, ask->verb, ask->work != NULL ? " work=" : "",
-	       ask->work != NULL ? ask->work->config->name : "");
+	const char *work = ask->work != NULL ? ask->work->config->name : ask->segment;
+	LW_AUTO_BUF line = { 0 };
+	LW_AUTO_BUF call = { 0 };
+
+	if (work != NULL && work[strspn(work, NAME_PLAIN)] == '\0')
+		lw_buf_printf(&line, " work=%s", work);
+	else if (work != NULL)
+		add_field(&line, "work", work);
+	if (ask->all) {
+		lw_buf_printf(&line, " call=all");
+	} else if (ask->call_is_whole) {
+		lw_call_print(lw_buf_slice(&ask->call), CALL_SHOWN, &call);
+		add_field(&line, "call", lw_buf_text(&call));
+	}
+	if (ask->refused.code != 0)
+		add_field(&line, "refused", ask->refused.text);
+	lw_log(LW_LOG_INFO, "audit uid=%u pid=%d verb=%s%s", (unsigned)ask->uid, (int)ask->pid,
+	       ask->verb, lw_buf_text(&line));
 }
 
 /* Everything that can be wrong with a request before its handler sees it. */
@@ -951,7 +1154,7 @@ static bool check(struct ask *ask, const struct row *row, struct lw_slice segmen
 	if (segment.size > 0) {
 		ask->segment = http_decode((const char *)segment.data, segment.size);
 		if (ask->segment == NULL) {
-			fail(ask->request, 400, "bad_path", "the path is not well-formed", NULL);
+			refuse(ask, 400, "bad_path", "the path is not well-formed", NULL);
 			return false;
 		}
 		if (strncmp(row->path, "works/", 6) == 0 && !find_work(ask))
@@ -965,27 +1168,31 @@ static bool check(struct ask *ask, const struct row *row, struct lw_slice segmen
 	if (r == 0 && (row->body & BODY_CALL) != 0)
 		r = check_call(ask, &err);
 	if (r < 0)
-		fail(ask->request, 400, "bad_request", err.text, NULL);
+		refuse(ask, 400, "bad_request", err.text, NULL);
 	return r >= 0;
 }
 
 void api_serve(struct http_request *request)
 {
 	struct ask ask = {
-		.request = request, .app = request->app, .wait = true, .limit = RUNS_DEFAULT
+		.request = request,
+		.app = request->app,
+		.limit = RUNS_DEFAULT,
+		.uid = request->uid,
+		.pid = request->pid,
 	};
 	struct lw_slice segment = { 0 };
 	const struct row *row = find_row(request, &segment);
 
 	if (row == NULL)
 		return;
-	if (check(&ask, row, segment)) {
-		ask.verb = row->verb;
-		/* Whoever http.c lets in is an operator. */
-		if (row->rights == OPERATOR)
-			audit(&ask);
+	/* Whoever http.c lets in is an operator. */
+	ask.verb = row->rights == OPERATOR ? row->verb : NULL;
+	ask.wait = (row->query & QUERY_MAY_WAIT) == 0;
+	if (check(&ask, row, segment))
 		row->act(&ask);
-	}
+	if (ask.verb != NULL)
+		audit(&ask);
 	lw_buf_done(&ask.call);
 	lw_free(ask.segment);
 	json_decref(ask.body);

@@ -33,6 +33,11 @@ void js_close(struct lw_buf *out, char bracket)
 	add(out, &bracket, 1);
 }
 
+void js_reopen(struct lw_buf *out)
+{
+	out->size--;
+}
+
 void js_key(struct lw_buf *out, const char *key)
 {
 	comma(out);
@@ -200,8 +205,26 @@ static void describe_status(const struct status *status, struct lw_buf *out)
 	js_close(out, '}');
 }
 
+static void describe_progress(const struct run *run, struct lw_buf *out)
+{
+	js_key(out, "progress");
+	if (run == NULL || run->progress < 0)
+		js_null(out);
+	else
+		js_time(out, (int64_t)(run->progress * 1e6));
+}
+
+/* The run that a process executes, or NULL. */
+static const struct run *running_run(const struct worker *worker)
+{
+	const struct run *run = worker_runs(worker)->first;
+
+	return run != NULL && run->stage == STAGE_RUNNING ? run : NULL;
+}
+
 static void describe_process(const struct worker *worker, struct lw_buf *out)
 {
+	const struct run *run = running_run(worker);
 	struct worker_info info = worker_info(worker);
 
 	js_open(out, '{');
@@ -223,6 +246,12 @@ static void describe_process(const struct worker *worker, struct lw_buf *out)
 	TEXT("last_death", info.last_death);
 	TEXT("error", info.error);
 	COUNT("sent", info.sent);
+	js_key(out, "run");
+	if (run != NULL)
+		js_count(out, run->id);
+	else
+		js_null(out);
+	describe_progress(run, out);
 	js_close(out, '}');
 }
 
@@ -305,6 +334,7 @@ static void brief_process(const struct worker *worker, struct lw_buf *out)
 {
 	struct worker_info info = worker_info(worker);
 	bool troubled = info.state == WORKER_FAILED || info.state == WORKER_BACKOFF;
+	const struct run *run = running_run(worker);
 
 	js_open(out, '{');
 	brief_count("pid", info.pid > 0 ? (uint64_t)info.pid : 0, out);
@@ -313,6 +343,8 @@ static void brief_process(const struct worker *worker, struct lw_buf *out)
 		SPAN("next_try", info.next_try);
 	brief_text("last_death", troubled ? info.last_death : NULL, out);
 	brief_text("error", troubled ? info.error : NULL, out);
+	if (run != NULL && run->progress >= 0)
+		describe_progress(run, out);
 	js_close(out, '}');
 }
 
@@ -439,12 +471,7 @@ static void describe_run_times(const struct run *run, struct lw_buf *out)
 	TIME("created", run->created);
 	TIME("started", run->started);
 	TIME("ended", run->ended);
-	js_key(out, "progress");
-	if (run->progress < 0) {
-		js_null(out);
-		return;
-	}
-	js_time(out, (int64_t)(run->progress * 1e6));
+	describe_progress(run, out);
 }
 
 static void describe_run_statuses(const struct run *run, struct lw_buf *out)
@@ -473,6 +500,27 @@ static void describe_why(const struct run *run, struct lw_buf *out)
 
 	work_print_why(run->work, (enum why)run->why, run, form, &why);
 	TEXT("why", lw_buf_text(&why));
+}
+
+void describe_call(const struct run *run, struct lw_buf *out)
+{
+	struct lw_slice positional, named;
+
+	if (run == NULL) {
+		js_null(out);
+		return;
+	}
+	lw_call_parts(run->call, &positional, &named);
+	js_open(out, '{');
+	COUNT("id", run->id);
+	TEXT("stage", stage_name((enum stage)run->stage));
+	TEXT("reason", run->reason);
+	describe_progress(run, out);
+	js_key(out, "args");
+	js_value(out, positional);
+	js_key(out, "kwargs");
+	js_value(out, named);
+	js_close(out, '}');
 }
 
 void describe_run(const struct run *run, const char *decision, const char *why, struct lw_buf *out)

@@ -12,7 +12,8 @@
 /* A JSON writer: js_key(out, "pid"); js_int(out, 7); commas come by themselves. */
 void js_open(struct lw_buf *out, char bracket);
 void js_close(struct lw_buf *out, char bracket);
-void js_key(struct lw_buf *out, const char *key);   /* needs no escaping */
+void js_reopen(struct lw_buf *out);               /* what was closed last: more may follow in it */
+void js_key(struct lw_buf *out, const char *key); /* needs no escaping */
 void js_text(struct lw_buf *out, const char *text); /* NULL: null; what is no UTF-8: U+FFFD */
 void js_int(struct lw_buf *out, int64_t number);
 void js_truth(struct lw_buf *out, bool truth);
@@ -26,6 +27,9 @@ void describe_app(const struct app *app, struct lw_buf *out);
 void describe_work(const struct work *work, bool brief, struct lw_buf *out);
 void describe_works(const struct app *app, bool brief, struct lw_buf *out); /* the list */
 void describe_state(const struct state *state, struct lw_buf *out);
+
+/* A run as a call to make again: {"id","stage","reason","progress","args","kwargs"}; NULL: null. */
+void describe_call(const struct run *run, struct lw_buf *out);
 
 /* `decision` and `why` are those of the call that was answered with this run; NULL: those it
  * was made by. */

@@ -15,6 +15,7 @@
 #include "app.h"
 #include "worker_private.h"
 #include "http.h"
+#include "lw_log.h"
 #include "lw_statedir.h"
 
 /* ---- the parser ------------------------------------------------------------------------------ */
@@ -354,7 +355,7 @@ static int exchange(const char *method, const char *target, const char *body, js
 	const char *json = strstr(text, "\r\n\r\n");
 
 	cr_assert_not_null(json, "%s %s: '%s'", method, target, text);
-	*ret_body = json_loads(json + 4, JSON_REJECT_DUPLICATES, &error);
+	*ret_body = json_loads(json + 4, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 	cr_assert_not_null(*ret_body, "%s: %s", error.text, json);
 	hang_up(&client);
 	return status;
@@ -497,17 +498,25 @@ Test(http, a_patch_of_the_state_is_merged_and_null_removes)
 
 /* ---- calls and waiting ------------------------------------------------------------------------------------ */
 
-static void succeed(void)
+static void settle(bool success)
 {
 	static const uint8_t seven = 7;
-	struct lw_msg_result result = { .success = true, .value = { &seven, 1 } };
+	static const char sentence[] = "no luck";
+	struct lw_msg_result result = { .success = success, .value = { &seven, 1 } };
 	struct run *run = work->queue.first;
 
 	cr_assert_not_null(run, "a run waits");
 	run_list_remove(&work->queue, run);
 	run->attempt++;
 	work_on_begun(work, run);
+	if (!success)
+		result.message = (struct lw_slice){ (const uint8_t *)sentence, strlen(sentence) };
 	work_on_result(work, run, &result);
+}
+
+static void succeed(void)
+{
+	settle(true);
 }
 
 static void await_queue(size_t count)
@@ -568,6 +577,165 @@ Test(http, a_run_that_is_waited_for_is_answered_when_it_is_over_and_then_hit)
 	cr_assert_eq(exchange("POST", "works/train/explain", "{\"args\":[1]}", &json), 200);
 	cr_expect_str_eq(json_string_value(json_object_get(json, "decision")), "run");
 	json_decref(json);
+}
+
+static void call_and_fail(const char *body)
+{
+	json_t *json;
+
+	cr_assert_eq(exchange("POST", "works/train/run?wait=false", body, &json), 200);
+	json_decref(json);
+	settle(false);
+}
+
+static void expect_retried(const json_t *json, const char *ids, json_int_t succeeded)
+{
+	json_t *expected = json_loads(ids, 0, NULL);
+	const json_t *stages = json_object_get(json, "stages");
+
+	cr_expect(json_equal(json_object_get(json, "runs"), expected), "%s", ids);
+	cr_expect_eq(json_integer_value(json_object_get(json, "calls")),
+		     (json_int_t)json_array_size(expected));
+	cr_expect_eq(json_integer_value(json_object_get(stages, "succeeded")), succeeded);
+	json_decref(expected);
+}
+
+Test(http, a_retry_answers_at_once_with_the_new_runs)
+{
+	json_t *json;
+
+	call_and_fail("{\"args\":[1]}");
+	call_and_fail("{\"args\":[2]}");
+	cr_assert_eq(exchange("POST", "works/train/retry", "{\"args\":[1]}", &json), 200);
+	expect_retried(json, "[3]", 0);
+	json_decref(json);
+	succeed();
+	cr_assert_eq(exchange("POST", "works/train/retry", "{\"all\":true}", &json), 200);
+	expect_retried(json, "[4]", 0);
+	json_decref(json);
+	expect_error("POST", "works/train/retry", "{\"args\":[1]}", 409,
+		     "no failed or stopped run");
+}
+
+Test(http, a_retry_that_waits_answers_when_every_new_run_is_over)
+{
+	struct client client;
+	const char *text;
+
+	call_and_fail("{\"args\":[1]}");
+	call_and_fail("{\"args\":[2]}");
+	client = ask("POST", "works/train/retry?wait=true", "{\"all\":true}");
+	await_queue(2);
+	settle(false);
+	for (int i = 0; i < 10; i++)
+		turn();
+	receive(&client, 100);
+	cr_expect_eq(client.in.size, 0u, "no answer before the last run is over");
+	succeed();
+	text = await_answer(&client);
+	cr_expect_not_null(strstr(text, "\"runs\":[3,4],\"stages\":{\"pending\":0,\"running\":0,"
+					"\"succeeded\":1,\"failed\":1,\"stopped\":0}"),
+			   "%s", text);
+	hang_up(&client);
+}
+
+Test(http, the_runs_of_all_works_come_newest_first)
+{
+	static const char *const works[] = { "train", "t%C3%A4glich%20%22x%22%2Fy", "train" };
+	json_t *json;
+	const json_t *run;
+	size_t i;
+
+	for (i = 0; i < LW_COUNT(works); i++) {
+		LW_AUTO(lw_free)
+		char *target = lw_format("works/%s/run?wait=false", works[i]);
+		LW_AUTO(lw_free)
+		char *body = lw_format("{\"args\":[%zu]}", i);
+
+		cr_assert_eq(exchange("POST", target, body, &json), 200);
+		json_decref(json);
+	}
+	cr_assert_eq(exchange("GET", "runs", "", &json), 200);
+	cr_expect_eq(json_array_size(json_object_get(json, "runs")), 3u);
+	json_array_foreach(json_object_get(json, "runs"), i, run)
+		cr_expect_eq(json_integer_value(json_object_get(run, "id")), (json_int_t)(3 - i));
+	json_decref(json);
+	cr_assert_eq(exchange("GET", "runs?limit=2", "", &json), 200);
+	cr_expect_eq(json_array_size(json_object_get(json, "runs")), 2u);
+	json_decref(json);
+}
+
+Test(http, text_in_a_call_may_hold_a_nul)
+{
+	json_t *json;
+	const json_t *text;
+
+	cr_assert_eq(
+		exchange("POST", "works/train/run?wait=false", "{\"args\":[\"a\\u0000b\"]}", &json),
+		200);
+	text = json_array_get(json_object_get(json, "args"), 0);
+	cr_expect_eq(json_string_length(text), 3u);
+	json_decref(json);
+}
+
+Test(http, one_work_tells_its_latest_call)
+{
+	json_t *json;
+
+	cr_assert_eq(exchange("GET", "works/train", "", &json), 200);
+	cr_expect(json_is_null(json_object_get(json, "latest")));
+	json_decref(json);
+	call_and_fail("{\"args\":[5]}");
+	cr_assert_eq(exchange("GET", "works/train", "", &json), 200);
+	cr_expect_str_eq(
+		json_string_value(json_object_get(json_object_get(json, "latest"), "stage")),
+		"failed");
+	json_decref(json);
+}
+
+/* ---- the audit ---------------------------------------------------------------------------------------------- */
+
+static struct lw_buf audited;
+
+static void keep_audit(void *context, enum lw_log_level level, const char *line)
+{
+	const char *verb = strstr(line, "verb=");
+
+	(void)context;
+	(void)level;
+	if (strncmp(line, "audit ", 6) == 0 && verb != NULL)
+		lw_buf_printf(&audited, "%s\n", verb + 5);
+}
+
+Test(http, every_order_leaves_a_line_with_verb_call_and_refusal)
+{
+	/* clang-format off */
+	static const struct { const char *method, *target, *body, *line; } rows[] = {
+		{ "GET",   "status", "", "" },
+		{ "POST",  "works/train/explain", "{\"args\":[1]}", "" },
+		{ "POST",  "works/train/run?wait=false", "{\"args\":[1],\"kwargs\":{\"lr\":0.5}}", "run work=train call=\"(1, lr=0.5)\"\n" },
+		{ "POST",  "works/train/run?wait=false", "", "run work=train call=\"()\"\n" },
+		{ "POST",  "works/train/forget", "{\"all\":true}", "forget work=train call=all\n" },
+		{ "POST",  "works/train/retry", "{\"args\":[9]}", "retry work=train call=\"(9)\" refused=\"work 'train' has no failed or stopped run of that call to retry\"\n" },
+		{ "POST",  "works/trian/kill", "", "kill work=trian refused=\"no work 'trian'\"\n" },
+		{ "POST",  "works/x%22%20y/kill", "", "kill work=\"x\\\" y\" refused=\"no work 'x\\\" y'\"\n" },
+		{ "POST",  "works/train/run", "{\"args\":3}", "run work=train refused=\"'args' is no list\"\n" },
+		{ "PATCH", "state", "{\"a\":1}", "state\n" },
+		{ "POST",  "app/stop?wait=false", "", "shutdown\n" },
+	};
+	/* clang-format on */
+
+	lw_log_to(keep_audit, NULL);
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		json_t *json;
+
+		audited.size = 0;
+		(void)exchange(rows[i].method, rows[i].target, rows[i].body, &json);
+		json_decref(json);
+		cr_expect_str_eq(lw_buf_text(&audited), rows[i].line);
+	}
+	lw_log_to(NULL, NULL);
+	lw_buf_done(&audited);
 }
 
 Test(http, a_client_that_goes_away_ends_its_waiting_and_not_the_run)

@@ -59,7 +59,10 @@ Test(lwctl, what_is_wrong_with_an_option_is_said)
 		{ { "lwctl", "-c" }, "needs a value" },
 		{ { "lwctl", "--json=1" }, "takes no value" },
 		{ { "lwctl", "--limit", "x" }, "a number" },
-		{ { "lwctl", "--limit", "0" }, "a number" },
+		{ { "lwctl", "--limit", "0" }, "from 1 to 1000, not '0'" },
+		{ { "lwctl", "--limit", "2.5" }, "from 1 to 1000" },
+		{ { "lwctl", "--limit", "1001" }, "from 1 to 1000" },
+		{ { "lwctl", "--timeout", "-1" }, "from 0.001 to 1000000000, not '-1'" },
 		{ { "lwctl", "--timeout", "nan" }, "a number" },
 		{ { "lwctl", "--wait", "--no-wait" }, "both" },
 	};
@@ -86,13 +89,15 @@ Test(lwctl, a_call_is_lists_objects_and_pairs)
 		{ { "lr=0.5", "name=x", "[2]" }, "{\"args\":[2],\"kwargs\":{\"lr\":0.5,\"name\":\"x\"}}" },
 		{ { "a=[1,2]", "b={\"c\":null}" }, "{\"kwargs\":{\"a\":[1,2],\"b\":{\"c\":null}}}" },
 		{ { "a=true", "b=null", "c=\"7\"", "d=7" }, "{\"kwargs\":{\"a\":true,\"b\":null,\"c\":\"7\",\"d\":7}}" },
+		{ { "[\"a\\u0000b\"]", "c=\"\\u0000\"" }, "{\"args\":[\"a\\u0000b\"],\"kwargs\":{\"c\":\"\\u0000\"}}" },
 		{ { "a=", "b=x=y" }, "{\"kwargs\":{\"a\":\"\",\"b\":\"x=y\"}}" },
 		{ { "{\"a\":1}", "b=2" }, "{\"kwargs\":{\"a\":1,\"b\":2}}" },
 	};
 	/* clang-format on */
 
 	for (size_t i = 0; i < LW_COUNT(rows); i++) {
-		json_t *expected = rows[i].json != NULL ? json_loads(rows[i].json, 0, NULL) : NULL;
+		json_t *expected =
+			rows[i].json != NULL ? json_loads(rows[i].json, JSON_READ, NULL) : NULL;
 		struct lw_err err = { 0 };
 		json_t *body = NULL;
 		size_t count = 0;
@@ -114,8 +119,12 @@ Test(lwctl, a_word_that_is_no_argument_is_an_error_with_a_way_out)
 	/* clang-format off */
 	static const struct { const char *words[ARGS_MAX]; const char *part; } rows[] = {
 		{ { "today" }, "'[\"today\"]'" },
-		{ { "5" }, "'5' is no argument" },
+		{ { "5" }, "'5' is no argument: write '[5]' for" },
+		{ { "\"x\"" }, "write '[\"x\"]' for" },
+		{ { "it's" }, "'[\"it'\\''s\"]' for a positional one, 'name=it'\\''s' for" },
 		{ { "5=6" }, "is no argument" },
+		{ { "=x" }, "a name is missing before '='" },
+		{ { "\xff" }, "UTF-8" },
 		{ { "[1" }, "no JSON" },
 		{ { "{a:1}" }, "no JSON" },
 		{ { "[1]", "[2]" }, "two lists" },
@@ -134,6 +143,107 @@ Test(lwctl, a_word_that_is_no_argument_is_an_error_with_a_way_out)
 			count++;
 		cr_assert_eq(call_parse(rows[i].words, count, &body, &err), -EINVAL, "row %zu", i);
 		cr_expect_not_null(strstr(err.text, rows[i].part), "%s", err.text);
+	}
+}
+
+Test(lwctl, a_patch_of_the_state_is_an_object_or_pairs)
+{
+	/* clang-format off */
+	static const struct { const char *words[ARGS_MAX]; const char *json, *part; } rows[] = {
+		{ { NULL }, NULL, NULL },
+		{ { "{\"a\":null}", "b=2" }, "{\"a\":null,\"b\":2}", NULL },
+		{ { "x" }, NULL, "write name=value, or a JSON object" },
+		{ { "[1]" }, NULL, "write name=value, or a JSON object" },
+		{ { "=1" }, NULL, "a name is missing" },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		struct lw_err err = { 0 };
+		json_t *patch = NULL;
+		json_t *expected = NULL;
+		size_t count = 0;
+		int r;
+
+		while (rows[i].words[count] != NULL)
+			count++;
+		if (rows[i].json != NULL)
+			expected = json_loads(rows[i].json, JSON_READ, NULL);
+		r = patch_parse(rows[i].words, count, &patch, &err);
+		cr_expect_eq(r, rows[i].part != NULL ? -EINVAL : 0, "row %zu", i);
+		if (rows[i].part != NULL)
+			cr_expect_not_null(strstr(err.text, rows[i].part), "%s", err.text);
+		cr_expect_null(strstr(err.text, "positional"), "%s", err.text);
+		cr_expect(expected == NULL ? patch == NULL : json_equal(patch, expected) != 0,
+			  "row %zu", i);
+		json_decref(patch);
+		json_decref(expected);
+	}
+}
+
+/* The words that a shell makes of `line`. */
+static size_t shell_words(const char *line, char words[ARGS_MAX][100])
+{
+	LW_AUTO(lw_free)
+	char *command = lw_format("printf '%%s\\n' %s", line);
+	FILE *shell = popen(command, "r");
+	size_t count = 0;
+
+	cr_assert_not_null(shell);
+	while (count < ARGS_MAX && fgets(words[count], 100, shell) != NULL) {
+		words[count][strcspn(words[count], "\n")] = '\0';
+		count++;
+	}
+	cr_assert_eq(pclose(shell), 0);
+	return count;
+}
+
+Test(lwctl, a_call_that_is_shown_can_be_pasted)
+{
+	static const char *const bodies[] = {
+		"{\"args\":[1000]}",
+		"{\"args\":[]}",
+		"{\"args\":[\"it's $HOME\",0.1,1e300,null],\"kwargs\":{\"a "
+		"b\":\"\\u0000\\n\\\"\"}}",
+		"{\"kwargs\":{\"t\xc3\xa4g\":\"\\u009b2J\"}}",
+	};
+
+	for (size_t i = 0; i < LW_COUNT(bodies); i++) {
+		json_t *body = json_loads(bodies[i], JSON_READ, NULL);
+		char words[ARGS_MAX][100];
+		const char *argv[ARGS_MAX];
+		struct lw_err err = { 0 };
+		json_t *again = NULL;
+		LW_AUTO_BUF line = { 0 };
+		size_t count;
+
+		cr_assert_not_null(body);
+		quote_call(&line, json_object_get(body, "args"), json_object_get(body, "kwargs"));
+		cr_expect_null(strstr(lw_buf_text(&line), "\xc2\x9b"));
+		count = shell_words(lw_buf_text(&line), words);
+		for (size_t k = 0; k < count; k++)
+			argv[k] = words[k];
+		cr_assert_eq(call_parse(argv, count, &again, &err), 0, "%s", err.text);
+		cr_expect(json_equal(body, again), "%s", lw_buf_text(&line));
+		json_decref(body);
+		json_decref(again);
+	}
+}
+
+Test(lwctl, a_word_is_quoted_only_when_it_must_be)
+{
+	/* clang-format off */
+	static const struct { const char *word, *quoted; } rows[] = {
+		{ "sleeper", "sleeper" }, { "", "''" }, { "a b", "'a b'" },
+		{ "it's", "'it'\\''s'" }, { "./app.conf", "./app.conf" }, { "*", "'*'" },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		LW_AUTO_BUF out = { 0 };
+
+		quote_word(&out, rows[i].word);
+		cr_expect_str_eq(lw_buf_text(&out), rows[i].quoted);
 	}
 }
 
@@ -217,6 +327,9 @@ Test(lwctl, exit_status_tells_usage_from_no_supervisor)
 		{ { "lwctl", "forget", "a" }, LWCTL_USAGE },
 		{ { "lwctl", "forget", "a", "[]", "--all" }, LWCTL_USAGE },
 		{ { "lwctl", "state", "[1]" }, LWCTL_USAGE },
+		{ { "lwctl", "state", "x" }, LWCTL_USAGE },
+		{ { "lwctl", "retry", "a", "--wait" }, LWCTL_USAGE },
+		{ { "lwctl", "forget", "a", "--all", "--wait" }, LWCTL_USAGE },
 		{ { "lwctl", "help", "nothing" }, LWCTL_USAGE },
 		{ { "lwctl", "help" }, LWCTL_DONE },
 		{ { "lwctl", "help", "run" }, LWCTL_DONE },
@@ -280,17 +393,59 @@ Test(lwctl, what_a_work_wrote_cannot_steer_the_terminal)
 	cr_expect_not_null(strstr(text, "cannot?[2Jread it"), "%s", text);
 }
 
-Test(lwctl, no_line_of_a_table_is_wider_than_the_terminal)
+static size_t columns_of(const char *line)
 {
-	LW_AUTO(lw_free)
-	char *text = printed(90, false, one_work);
+	size_t columns = 0;
 
-	for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-		size_t columns = 0;
+	for (; *line != '\0'; line++)
+		columns += ((unsigned char)*line & 0xc0) != 0x80;
+	return columns;
+}
 
-		for (char *at = line; *at != '\0'; at++)
-			columns += ((unsigned char)*at & 0xc0) != 0x80;
-		cr_expect_leq(columns, 90u, "%s", line);
+/* The titles of a table, one blank between two. */
+static void titles_of(const char *line, char titles[100])
+{
+	size_t size = 0;
+
+	for (; *line != '\0' && size < 98; line++)
+		if (*line != ' ' || (size > 0 && titles[size - 1] != ' '))
+			titles[size++] = *line;
+	titles[size] = '\0';
+}
+
+Test(lwctl, a_narrow_terminal_costs_notes_then_names_then_columns_and_never_pids)
+{
+	/* clang-format off */
+	static const struct { size_t width; const char *titles, *name; } rows[] = {
+		{ 0,   "WORK STAGE SINCE PROCESSES QUEUE RUNS FAILED HITS NOTE", "a work with a rather long name indeed" },
+		{ 150, "WORK STAGE SINCE PROCESSES QUEUE RUNS FAILED HITS NOTE", "a work with a rather long name indeed" },
+		{ 130, "WORK STAGE SINCE PROCESSES QUEUE RUNS FAILED HITS NOTE", "a work with a rather long na" },
+		{ 100, "WORK STAGE SINCE PROCESSES QUEUE RUNS FAILED HITS NOTE", "a work with" },
+		{ 99,  "WORK STAGE SINCE PROCESSES QUEUE RUNS FAILED NOTE", "a work with" },
+		{ 80,  "WORK STAGE SINCE PROCESSES QUEUE NOTE", "a work with" },
+		{ 60,  "WORK STAGE SINCE PROCESSES", "a work with" },
+		{ 45,  "WORK STAGE PROCESSES", "a work with" },
+		{ 30,  "WORK STAGE", "a work with" },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		LW_AUTO(lw_free)
+		char *text = printed(rows[i].width, false, one_work);
+		bool pids = strstr(rows[i].titles, "PROCESSES") != NULL;
+		char titles[100];
+
+		cr_expect_eq(strstr(text, "waiting to restart") != NULL, pids, "%s", text);
+		cr_expect_not_null(strstr(text, rows[i].name), "%zu:\n%s", rows[i].width, text);
+		for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+			if (line == text) {
+				titles_of(line, titles);
+				cr_expect_str_eq(titles, rows[i].titles, "%zu: %s", rows[i].width,
+						 titles);
+			}
+			if (rows[i].width > 0)
+				cr_expect_leq(columns_of(line), rows[i].width, "%s", line);
+		}
 	}
 }
 
@@ -306,8 +461,9 @@ Test(lwctl, durations_are_said_in_two_units_at_most)
 {
 	/* clang-format off */
 	static const struct { double seconds; const char *text; } rows[] = {
-		{ -1, "0.0 s" }, { 3.24, "3.2 s" }, { 75, "1 min 15 s" },
-		{ 3700, "1 h 1 min" }, { 90000, "1 d 1 h" }, { 1e300, "11574074 d 1 h" },
+		{ -1, "0 ms" }, { 0.0124, "12 ms" }, { 0.9996, "1.0 s" }, { 3.24, "3.2 s" },
+		{ 59.97, "1m00s" }, { 75, "1m15s" }, { 245, "4m05s" }, { 3700, "1h01m" },
+		{ 90000, "1d01h" }, { 1e300, "11574074d01h" },
 	};
 	/* clang-format on */
 
@@ -317,4 +473,75 @@ Test(lwctl, durations_are_said_in_two_units_at_most)
 		print_duration(rows[i].seconds, text);
 		cr_expect_str_eq(text, rows[i].text);
 	}
+}
+
+/* What print_work() or print_run() makes of an object. */
+static char *printed_object(void (*print)(const struct screen *, const json_t *), const char *json)
+{
+	json_t *object = json_loads(json, JSON_READ, NULL);
+	struct screen screen = { .now = 1000 };
+	char *text = NULL;
+	size_t size = 0;
+
+	cr_assert_not_null(object);
+	screen.out = open_memstream(&text, &size);
+	print(&screen, object);
+	fclose(screen.out);
+	json_decref(object);
+	return text;
+}
+
+Test(lwctl, a_work_shows_which_run_a_process_has_and_how_far_it_is)
+{
+	LW_AUTO(lw_free)
+	char *text = printed_object(
+		print_work, "{\"name\":\"w\",\"stage\":\"running\",\"processes\":[{\"pid\":7,"
+			    "\"state\":\"busy\",\"run\":12,\"progress\":0.29,\"starts\":1}]}");
+
+	cr_expect_not_null(strstr(text, "7 busy"), "%s", text);
+	cr_expect_not_null(strstr(text, "pid 7, busy with run 12, 29 %, started once"), "%s", text);
+}
+
+Test(lwctl, a_run_shows_its_progress_while_it_runs_and_what_it_took_after_that)
+{
+	LW_AUTO(lw_free)
+	char *running =
+		printed_object(print_run, "{\"id\":1,\"stage\":\"running\",\"started\":996.8,"
+					  "\"ended\":null,\"progress\":0.4}");
+	LW_AUTO(lw_free)
+	char *over = printed_object(print_run, "{\"id\":1,\"stage\":\"succeeded\",\"started\":5,"
+					       "\"ended\":5.012,\"progress\":1}");
+
+	cr_expect_not_null(strstr(running, "running    3.2 s, 40 %\n"), "%s", running);
+	cr_expect_not_null(strstr(over, "took       12 ms\n"), "%s", over);
+}
+
+Test(lwctl, what_was_stopped_by_hand_points_to_retry)
+{
+	LW_AUTO(lw_free)
+	char *text = printed(0, false,
+			     "[{\"name\":\"w\",\"stage\":\"stopped\",\"reason\":\"killed by "
+			     "operator\",\"processes\":[]}]");
+
+	cr_expect_not_null(strstr(text, "killed by operator; retry runs it again"), "%s", text);
+}
+
+/* ---- the manual ----------------------------------------------------------------------------- */
+
+Test(lwctl, the_manual_has_the_verbs_of_the_table_in_their_order)
+{
+	FILE *manual = fopen(LW_SOURCE "/man/lwctl.1", "r");
+	char line[200], verb[50];
+	size_t count = 0;
+
+	cr_assert_not_null(manual);
+	while (fgets(line, sizeof(line), manual) != NULL) {
+		if (sscanf(line, ".It Cm %49s", verb) != 1)
+			continue;
+		cr_assert_not_null(lwctl_verb(count), "%s is no verb", verb);
+		cr_expect_str_eq(verb, lwctl_verb(count));
+		count++;
+	}
+	fclose(manual);
+	cr_expect_null(lwctl_verb(count), "%s is not in the manual", lwctl_verb(count));
 }
