@@ -2,6 +2,7 @@
 #include "app.h"
 
 #include <errno.h>
+#include <search.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -59,6 +60,11 @@ int app_new(struct loop *loop, struct config *config, struct flow *flow, struct 
 	return 0;
 }
 
+static void keep(void *work)
+{
+	(void)work; /* the tree does not own it */
+}
+
 void app_free(struct app *app)
 {
 	if (app == NULL)
@@ -67,6 +73,7 @@ void app_free(struct app *app)
 	cache_free(app->cache);
 	for (size_t i = 0; i < app->work_count; i++)
 		work_free(app->works[i]);
+	tdestroy(app->names, keep);
 	free(app->works);
 	free(app->workers);
 	runs_free(app->runs);
@@ -90,12 +97,20 @@ void app_free(struct app *app)
 
 /* ---- works --------------------------------------------------------------------------------------- */
 
+static int name_compare(const void *a, const void *b)
+{
+	const struct work *one = a, *other = b;
+
+	return strcmp(one->config->name, other->config->name);
+}
+
 static struct work *find_work(const struct app *app, const char *name)
 {
-	for (size_t i = 0; i < app->work_count; i++)
-		if (strcmp(app->works[i]->config->name, name) == 0)
-			return app->works[i];
-	return NULL;
+	struct work_config config = { .name = (char *)name };
+	struct work key = { .config = &config };
+	struct work *const *node = tfind(&key, &app->names, name_compare);
+
+	return node != NULL ? *node : NULL;
 }
 
 bool app_shows(const struct work *work)
@@ -115,6 +130,8 @@ static struct work *add_work(struct app *app, struct work_config *take)
 	app->works = lw_realloc(app->works, (app->work_count + 1) * sizeof(struct work *));
 	app->works[app->work_count] = work_new(app, take);
 	app->works[app->work_count]->index = app->work_count;
+	if (tsearch(app->works[app->work_count], &app->names, name_compare) == NULL)
+		lw_fatal("out of memory");
 	return app->works[app->work_count++];
 }
 
@@ -176,7 +193,7 @@ static void retire_unseen(struct app *app)
 static bool has_live_runs(const struct app *app)
 {
 	for (size_t i = 0; i < app->work_count; i++)
-		if (work_live_runs(app->works[i]) > 0)
+		if (!app->works[i]->retired && work_live_runs(app->works[i]) > 0)
 			return true;
 	return false;
 }

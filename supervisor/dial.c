@@ -12,6 +12,7 @@
 #include "lw_statedir.h"
 
 #define STRANGERS_MAX 1024
+#define PAUSE         1000000  /* us until the next try when there is no descriptor left */
 #define HELLO_WITHIN  10000000 /* us */
 
 struct dial {
@@ -19,6 +20,7 @@ struct dial {
 	char *path;
 	int fd;
 	struct event *accept_event;
+	struct loop_timer pause; /* after a failure that does not go away by itself */
 	struct stranger *strangers;
 	size_t count;
 };
@@ -179,8 +181,16 @@ static void on_accept(evutil_socket_t listener, short what, void *context)
 		}
 		welcome_stranger(dial, fd, pid);
 	}
-	if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-		lw_log(LW_LOG_ERROR, "cannot accept a worker: %s", strerror(errno));
+	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+		return;
+	lw_log(LW_LOG_ERROR, "cannot accept a worker: %s", strerror(errno));
+	event_del(dial->accept_event);
+	loop_timer_set(&dial->pause, PAUSE);
+}
+
+static void on_pause_over(struct loop_timer *timer)
+{
+	event_add(LW_OWNER(timer, struct dial, pause)->accept_event, NULL);
 }
 
 int dial_new(struct app *app, const char *path, struct dial **ret_dial, struct lw_err *err)
@@ -199,6 +209,7 @@ int dial_new(struct app *app, const char *path, struct dial **ret_dial, struct l
 	if (dial->accept_event == NULL)
 		lw_fatal("out of memory");
 	event_add(dial->accept_event, NULL);
+	loop_timer_init(&dial->pause, app->loop, on_pause_over);
 	*ret_dial = dial;
 	return 0;
 }
@@ -210,6 +221,7 @@ void dial_free(struct dial *dial)
 	while (dial->strangers != NULL)
 		stranger_free(dial->strangers);
 	event_free(dial->accept_event);
+	loop_timer_done(&dial->pause);
 	lw_close(dial->fd);
 	unlink(dial->path);
 	free(dial->path);

@@ -472,14 +472,22 @@ LW_NORETURN static void raise_failure(lua_State *L, const struct flow_work *of,
 /* Arguments 2 to the last as a call of the work, in the flow's buffer. */
 static struct lw_slice make_call(lua_State *L, const struct flow_work *of, const struct work *work)
 {
-	struct lw_buf *call = &flow_of(L)->call;
+	struct flow *flow = flow_of(L);
 	struct lw_err err;
+	int r;
 
-	call->size = 0;
-	lw_buf_add(call, work->head.data, work->head.size);
-	if (flow_encode_call(L, 2, lua_gettop(L), call, &err) < 0)
+	flow->call.size = 0;
+	lw_buf_add(&flow->call, work->head.data, work->head.size);
+	r = flow_encode_call(L, 2, lua_gettop(L), &flow->call, &err);
+	if (r < 0)
 		raise_of_work(L, of, &err);
-	return lw_buf_slice(call);
+	flow->canonical = r > 0;
+	return lw_buf_slice(&flow->call);
+}
+
+bool flow_made_canonical(const struct flow *flow, struct lw_slice call)
+{
+	return flow->canonical && call.data == flow->call.data && call.size == flow->call.size;
 }
 
 static int work_method_run(lua_State *L)
@@ -489,8 +497,11 @@ static int work_method_run(lua_State *L)
 	struct lw_slice call = make_call(L, of, work);
 	struct answer answer;
 	struct lw_err err;
+	int r;
 
-	if (work_call(work, call, FROM_FLOW, &answer, &err) < 0)
+	r = work_call(work, call, FROM_FLOW, &answer, &err);
+	flow_of(L)->canonical = false;
+	if (r < 0)
 		raise_of_work(L, of, &err);
 	if (answer.ends_pass)
 		flow_end(L, FLOW_WAITS, "work '%s'", of->name);
@@ -508,10 +519,10 @@ static int work_method_run(lua_State *L)
 		call;                                                                              \
 		return 0;                                                                          \
 	}
-STEER(start, work_start(work))
+STEER(start, work_start(work, true))
 STEER(stop, work_stop(work, true))
 STEER(kill, work_kill(work))
-STEER(restart, work_restart(work))
+STEER(restart, work_restart(work, true))
 
 /* With arguments that call, without any every call. The number of calls. */
 static int forget_or_retry(lua_State *L,
@@ -525,6 +536,7 @@ static int forget_or_retry(lua_State *L,
 
 	if (lua_gettop(L) > 1)
 		call = make_call(L, of, work);
+	flow_of(L)->canonical = false;
 	n = verb(work, call, &err);
 	if (n == -ENOENT)
 		n = 0;

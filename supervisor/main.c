@@ -1,7 +1,9 @@
 /* main.c - lw-supervisor: options, then supervisor_run(). */
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lw_log.h"
 #include "supervisor.h"
@@ -78,10 +80,24 @@ static int take_option(int option, struct options *options)
 	}
 }
 
+/* Started with one of them closed, a socket of ours would be standard output. */
+static void open_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = { 0 };
 	int option;
+
+	open_standard_fds();
 
 	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
 		int status = take_option(option, &options);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "lw_proto.h"
 #include "lw_value.h"
 
 static void item_done(struct state_item *item)
@@ -89,8 +90,11 @@ int state_set(struct state *state, struct lw_slice name, struct lw_slice value, 
 	size_t old = found ? state->items[at].value.size : 0;
 	struct lw_buf *buf;
 
-	if (memchr(name.data, 0, name.size) != NULL)
-		return lw_err_set(err, -EINVAL, "a name has a NUL byte in it");
+	if (name.size == 0 || name.size > LW_NAME_MAX || memchr(name.data, 0, name.size) != NULL ||
+	    !lw_text_is_utf8(name.data, name.size))
+		return lw_err_set(err, -EINVAL,
+				  "a name of state is UTF-8 of 1 to %d bytes without NUL",
+				  LW_NAME_MAX);
 	if (nil && !found)
 		return 0;
 	if (nil) {

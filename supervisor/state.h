@@ -21,7 +21,7 @@ struct state {
 	uint64_t version; /* grows with every change */
 };
 
-#define STATE_ITEMS_MAX 65536
+#define STATE_ITEMS_MAX 8192
 #define STATE_BYTES_MAX (64u << 20)
 
 void state_done(struct state *state);

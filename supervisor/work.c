@@ -225,7 +225,7 @@ size_t work_live_runs(const struct work *work)
 	size_t n = work->queue.count + work->delayed.count + (work->tentative != NULL);
 
 	for (size_t i = 0; i < work->worker_count; i++)
-		n += worker_runs(work->workers[i])->count;
+		n += worker_info(work->workers[i]).sent;
 	return n;
 }
 

@@ -80,11 +80,12 @@ LW_MUST_USE int work_call(struct work *work, struct lw_slice call, enum caller b
 LW_MUST_USE int work_explain(struct work *work, struct lw_slice call, struct answer *ret_answer,
 			     struct lw_key *ret_key, struct lw_buf *reason, struct lw_err *err);
 
-/* Steering. `by_flow` tells a stop that the next call undoes from an operator's. */
-void work_start(struct work *work);
+/* Steering. `by_flow`: a stop by the flow is undone by its next call; one by an operator holds
+ * until an operator starts or restarts the work. */
+void work_start(struct work *work, bool by_flow);
 void work_stop(struct work *work, bool by_flow);
 void work_kill(struct work *work);
-void work_restart(struct work *work);
+void work_restart(struct work *work, bool by_flow);
 /* Runs again what failed or was stopped: this call, or with an empty slice every one. The
  * number of calls; -ENOENT when there is nothing to retry. */
 LW_MUST_USE int work_retry(struct work *work, struct lw_slice call, struct lw_err *err);

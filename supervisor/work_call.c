@@ -22,7 +22,7 @@ static void set_latest(struct work *work, struct run *run)
 }
 
 /* A run that never began and is not wanted any more is forgotten. */
-static void overtake(struct work *work, struct run *run, const struct run *by)
+void work_overtake(struct work *work, struct run *run, const struct run *by)
 {
 	char reason[64];
 
@@ -38,7 +38,7 @@ static void overtake_all(struct work *work, struct run_list *list, const struct 
 		struct run *run = list->first;
 
 		run_list_remove(list, run);
-		overtake(work, run, by);
+		work_overtake(work, run, by);
 	}
 }
 
@@ -59,14 +59,6 @@ void work_pass_ended(struct work *work)
 	work->tentative = NULL;
 	if (run != NULL)
 		enqueue(work, run);
-}
-
-/* Processes that gave up are tried again for a new call. */
-static void wake_failed(struct work *work)
-{
-	for (size_t i = 0; i < work->worker_count; i++)
-		if (worker_state(work->workers[i]) == WORKER_FAILED)
-			worker_start(work->workers[i]);
 }
 
 int work_make_run(struct work *work, struct lw_key key, struct lw_slice form, struct lw_slice call,
@@ -93,8 +85,6 @@ int work_make_run(struct work *work, struct lw_key key, struct lw_slice form, st
 		work->tentative = run;
 	else
 		enqueue(work, run);
-	if (work_may_run(work))
-		wake_failed(work);
 	*ret_run = run;
 	return 0;
 }
@@ -104,13 +94,10 @@ static struct policy policy_of(const struct work *work)
 	return (struct policy){ work->config->cache_calls, work->config->cache_ttl };
 }
 
-/* A failure that the flow has not heard of yet is its answer once, also where the call would
- * run again: else nobody would ever hear of it. */
-static bool is_news(const struct work *work, const struct run *run, enum caller by)
+/* A call that was forgotten while it ran is kept until the flow has heard of its end, once. */
+static bool is_forgotten(const struct run *run, enum caller by)
 {
-	return run != NULL && run->undelivered && by == FROM_FLOW &&
-	       (work->config->cache_calls || work->config->raise_exception ||
-		!work->config->parallel);
+	return run != NULL && run->forget && stage_over(run->stage) && by != FROM_FLOW;
 }
 
 struct asked {
@@ -120,6 +107,18 @@ struct asked {
 	enum decision decision;
 	enum why why;
 };
+
+/* Without caching the index forgets what is over; the latest calls are still in the history. */
+static bool was_made(const struct work *work, const struct asked *asked)
+{
+	const struct run *run = work->newest;
+
+	for (int i = 0; run != NULL && i < WORK_RECENT; i++, run = run->older)
+		if (run->form_size == asked->form.size &&
+		    memcmp(run->form, asked->form.data, run->form_size) == 0)
+			return true;
+	return false;
+}
 
 static int ask(struct work *work, struct lw_slice call, enum caller by, struct asked *asked,
 	       struct lw_err *err)
@@ -131,9 +130,13 @@ static int ask(struct work *work, struct lw_slice call, enum caller by, struct a
 		return r;
 	asked->key = cache_key(app->cache, asked->form);
 	asked->run = cache_find(app->cache, asked->key, asked->form);
+	if (is_forgotten(asked->run, by))
+		asked->run = NULL;
 	asked->decision =
 		cache_decide(asked->run, policy_of(work), loop_wall(app->loop), &asked->why);
-	if (is_news(work, asked->run, by)) {
+	if (asked->why == WHY_NEVER_SEEN && !work->config->cache_calls && was_made(work, asked))
+		asked->why = WHY_NOT_CACHED;
+	if (asked->run != NULL && asked->run->undelivered && by == FROM_FLOW) {
 		asked->decision = DECISION_HELD;
 		asked->why = WHY_FAILED;
 	} else if (work->held &&
@@ -187,15 +190,32 @@ static void drop_tentative(struct work *work, const struct run *by)
 	if (run == NULL || run == by)
 		return;
 	work->tentative = NULL;
-	overtake(work, run, by);
+	work_overtake(work, run, by);
+}
+
+/* The flow hears of the end of a run: a failure is raised by the first answer alone, and what was
+ * forgotten is so from now on. The history keeps the run alive. */
+static void deliver(struct work *work, struct run *run, struct answer *answer)
+{
+	if (run == NULL || !stage_over(run->stage))
+		return;
+	answer->raises =
+		run->undelivered && answer->why == WHY_FAILED && work->config->raise_exception;
+	run->undelivered = run->undelivered && answer->why != WHY_FAILED;
+	if (run->forget)
+		cache_remove(work->app->cache, run);
 }
 
 int work_call(struct work *work, struct lw_slice call, enum caller by, struct answer *ret_answer,
 	      struct lw_err *err)
 {
 	struct asked asked;
-	int r = ask(work, call, by, &asked, err);
+	int r;
 
+	if (work->retired)
+		return lw_err_set(err, -ESTALE, "work '%s' has left: no pass makes it any more",
+				  work->config->name);
+	r = ask(work, call, by, &asked, err);
 	if (r < 0)
 		return r;
 	if (asked.decision == DECISION_RUN) {
@@ -209,7 +229,7 @@ int work_call(struct work *work, struct lw_slice call, enum caller by, struct an
 			return r;
 		}
 		if (earlier != NULL)
-			overtake(work, earlier, asked.run);
+			work_overtake(work, earlier, asked.run);
 	} else if (asked.run != NULL && asked.why != WHY_OPERATOR) {
 		set_latest(work, asked.run);
 		drop_tentative(work, asked.run);
@@ -229,10 +249,8 @@ int work_call(struct work *work, struct lw_slice call, enum caller by, struct an
 	};
 	ret_answer->ends_pass =
 		by == FROM_FLOW && !work->config->parallel && !stage_over(ret_answer->stage);
-	if (by == FROM_FLOW && asked.why == WHY_FAILED && asked.run->undelivered) {
-		asked.run->undelivered = false;
-		ret_answer->raises = work->config->raise_exception;
-	}
+	if (by == FROM_FLOW)
+		deliver(work, asked.run, ret_answer);
 	return 0;
 }
 

@@ -25,18 +25,27 @@ static struct worker *pick(const struct work *work)
 	return best;
 }
 
-/* As many processes as there are calls waiting. */
+static bool all_gave_up(const struct work *work)
+{
+	for (size_t i = 0; i < work->worker_count; i++)
+		if (worker_state(work->workers[i]) != WORKER_FAILED)
+			return false;
+	return true;
+}
+
+/* As many processes as there are calls waiting. A pool that gave up failed all that waited then;
+ * for what waits now it is tried again. */
 static void start_wanted(struct work *work)
 {
 	size_t wanted = work->queue.count;
+	bool failed = all_gave_up(work);
 
 	for (size_t i = 0; i < work->worker_count && wanted > 0; i++) {
 		enum worker_state state = worker_state(work->workers[i]);
 
-		if (state == WORKER_DOWN)
+		if (state == WORKER_DOWN || failed)
 			worker_start(work->workers[i]);
-		if (state == WORKER_DOWN || state == WORKER_QUEUED || state == WORKER_STARTING ||
-		    state == WORKER_BACKOFF)
+		if (state != WORKER_IDLE && state != WORKER_BUSY && state != WORKER_FAILED)
 			wanted--;
 	}
 }
@@ -118,9 +127,8 @@ static void fail_waiting(struct work *work, const struct worker *worker)
 								 : death != NULL ? death
 										 : "?");
 
-	for (size_t i = 0; i < work->worker_count; i++)
-		if (worker_state(work->workers[i]) != WORKER_FAILED)
-			return;
+	if (!all_gave_up(work))
+		return;
 	while (work->queue.first != NULL) {
 		struct run *run = work->queue.first;
 

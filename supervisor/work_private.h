@@ -14,6 +14,9 @@ LW_MUST_USE int work_make_run(struct work *work, struct lw_key key, struct lw_sl
 			      struct lw_slice call, enum caller by, enum why why,
 			      struct run **ret_run, struct lw_err *err);
 
+/* A run that is not over and not wanted any more is forgotten; gives up the holder's reference. */
+void work_overtake(struct work *work, struct run *run, const struct run *by);
+
 /* work_run.c: each end of a run goes through work_finish(), which gives up the reference of whoever held the run. */
 bool work_may_run(const struct work *work);
 void work_finish(struct work *work, struct run *run, enum stage stage, const char *reason,

@@ -35,14 +35,34 @@ static void note_failure(struct work *work, const struct run *run)
 					    run->reason, message[0] != '\0' ? ": " : "", message);
 }
 
+/* A failure is the flow's answer once, also where the call would run again: else nobody would
+ * ever hear of it. Only where nobody waits for it and nothing is to be raised it is not. */
+static bool is_news(const struct work *work, const struct run *run)
+{
+	const struct work_config *config = work->config;
+
+	return run->by == FROM_FLOW &&
+	       (config->cache_calls || config->raise_exception || !config->parallel);
+}
+
+/* Whether a run that is over stays in the cache: as an answer, or as news for the flow. */
+static bool is_remembered(const struct work *work, const struct run *run)
+{
+	if (run->forget)
+		return run->by == FROM_FLOW;
+	if (work->config->cache_memory == MEMORY_LAST && run != work->latest)
+		return false;
+	return work->config->cache_calls || run->undelivered;
+}
+
 /* The run is over; gives up the reference of whoever held it. */
 void work_finish(struct work *work, struct run *run, enum stage stage, const char *reason,
 		 const char *message)
 {
 	run->ending = ENDING_NO;
-	run->undelivered = stage == STAGE_FAILED && run->by == FROM_FLOW;
+	run->undelivered = stage == STAGE_FAILED && is_news(work, run);
 	move(work, run, stage, reason, message);
-	if (run->forget || (work->config->cache_memory == MEMORY_LAST && run != work->latest))
+	if (!is_remembered(work, run))
 		cache_remove(work->app->cache, run);
 	if (stage == STAGE_FAILED)
 		note_failure(work, run);
@@ -53,9 +73,23 @@ void work_finish(struct work *work, struct run *run, enum stage stage, const cha
 	run_unref(run);
 }
 
+/* overlap = latest: an attempt that is not over does not come back when a newer call waits. */
+static bool gives_way(struct work *work, struct run *run)
+{
+	const struct run *newer =
+		work->queue.first != NULL ? work->queue.first : work->delayed.first;
+
+	if (work->config->overlap != OVERLAP_LATEST || newer == NULL)
+		return false;
+	work_overtake(work, run, newer);
+	return true;
+}
+
 /* Back to the head of the queue: it was there before those that are in it now. */
 static void requeue(struct work *work, struct run *run, const char *reason, const char *message)
 {
+	if (gives_way(work, run))
+		return;
 	run->ending = ENDING_NO;
 	run->progress = -1;
 	move(work, run, STAGE_PENDING, reason, message);
@@ -93,6 +127,8 @@ void work_attempt_failed(struct work *work, struct run *run, const char *reason,
 		work_finish(work, run, STAGE_FAILED, reason, message);
 		return;
 	}
+	if (gives_way(work, run))
+		return;
 	delay = (double)config->retry_delay * pow(config->retry_backoff, run->failures - 1);
 	snprintf(text, sizeof(text), "retry %u of %lld after %s", run->failures,
 		 (long long)config->retries, reason);

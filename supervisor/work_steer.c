@@ -7,11 +7,12 @@
 
 /* ---- steering ----------------------------------------------------------------------------------------------------- */
 
+/* A stop or a kill has the last word over a restart or a timeout that is under way. */
 static void end_process(struct worker *worker, enum ending ending, const char *reason, bool at_once)
 {
-	struct run *run = worker_runs(worker)->first;
+	struct run *run = worker_in_hand(worker);
 
-	if (run != NULL && run->stage == STAGE_RUNNING && run->ending == ENDING_NO) {
+	if (run != NULL && (run->ending == ENDING_NO || ending == ENDING_STOPPED)) {
 		run->ending = (uint8_t)ending;
 		run->ending_reason = reason;
 	}
@@ -45,10 +46,28 @@ void work_end(struct work *work, bool at_once)
 		watchers_tell(&work->gone_watchers);
 }
 
-void work_start(struct work *work)
+static bool all_serve(const struct work *work)
 {
-	work->held = work->stopped = false;
-	if (work->app->stage != APP_RUNNING)
+	for (size_t i = 0; i < work->worker_count; i++)
+		if (!worker_has_process(work->workers[i]))
+			return false;
+	return true;
+}
+
+/* An operator's stop is undone by an operator alone. */
+static void undo_stop(struct work *work, bool by_flow)
+{
+	work->stopped = false;
+	work->held = work->held && by_flow;
+	watchers_tell(&work->gone_watchers); /* who waits for the end of a stop need not any more */
+}
+
+void work_start(struct work *work, bool by_flow)
+{
+	bool changes = work->held || work->stopped || !all_serve(work);
+
+	undo_stop(work, by_flow);
+	if (work->app->stage != APP_RUNNING || work->held || !changes)
 		return;
 	start_processes(work);
 	work_on_room(work);
@@ -59,17 +78,18 @@ void work_start(struct work *work)
 
 void work_stop(struct work *work, bool by_flow)
 {
-	if (by_flow)
-		work->stopped = true;
-	else
-		work->held = true;
+	bool *stop = by_flow ? &work->stopped : &work->held;
+	bool changes = !*stop || work_has_process(work);
+
+	*stop = true;
 	loop_timer_stop(&work->again);
 	end_processes(work, ENDING_STOPPED, by_flow ? "stopped by the flow" : "stopped by operator",
 		      false);
 	watchers_tell(&work->up_watchers);
 	if (!work_has_process(work))
 		watchers_tell(&work->gone_watchers);
-	app_changed(work->app, "stop");
+	if (changes)
+		app_changed(work->app, "stop");
 }
 
 void work_kill(struct work *work)
@@ -79,9 +99,11 @@ void work_kill(struct work *work)
 			end_process(work->workers[i], ENDING_STOPPED, "killed by operator", true);
 }
 
-void work_restart(struct work *work)
+void work_restart(struct work *work, bool by_flow)
 {
-	work->held = work->stopped = false;
+	undo_stop(work, by_flow);
+	if (work->held)
+		return;
 	for (size_t i = 0; i < work->worker_count; i++) {
 		if (worker_has_process(work->workers[i]))
 			end_process(work->workers[i], ENDING_REQUEUE, NULL, false);

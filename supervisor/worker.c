@@ -21,8 +21,10 @@ static void on_run_timer(struct loop_timer *timer)
 {
 	struct worker *worker = LW_OWNER(timer, struct worker, run_timer);
 
-	if (worker->runs.first != NULL && worker->runs.first->ending == ENDING_NO)
-		worker->runs.first->ending = ENDING_TIMEOUT;
+	struct run *run = worker_in_hand(worker);
+
+	if (run != NULL && run->ending == ENDING_NO)
+		run->ending = ENDING_TIMEOUT;
 	worker_stop(worker, false);
 }
 
@@ -55,6 +57,17 @@ void worker_forget_process(struct worker *worker)
 	worker->pid = 0;
 }
 
+static void drop_runs(struct run_list *list)
+{
+	while (list->first != NULL) {
+		struct run *run = list->first;
+
+		run_list_remove(list, run);
+		run->worker = NULL;
+		run_unref(run);
+	}
+}
+
 void worker_free(struct worker *worker)
 {
 	if (worker == NULL)
@@ -62,13 +75,8 @@ void worker_free(struct worker *worker)
 	launch_cancel(worker->app->launch, &worker->place);
 	worker_channel_close(worker);
 	worker_forget_process(worker);
-	while (worker->runs.first != NULL) {
-		struct run *run = worker->runs.first;
-
-		run_list_remove(&worker->runs, run);
-		run->worker = NULL;
-		run_unref(run);
-	}
+	drop_runs(&worker->runs);
+	drop_runs(&worker->answered);
 	loop_timer_done(&worker->timer);
 	loop_timer_done(&worker->run_timer);
 	if (worker->output != NULL)
@@ -160,6 +168,14 @@ struct worker_death worker_death(const struct worker *worker)
 	};
 }
 
+struct run *worker_in_hand(const struct worker *worker)
+{
+	struct run *run =
+		worker->answered.first != NULL ? worker->answered.first : worker->runs.first;
+
+	return run != NULL && run->stage == STAGE_RUNNING ? run : NULL;
+}
+
 struct worker_info worker_info(const struct worker *worker)
 {
 	return (struct worker_info){
@@ -174,7 +190,7 @@ struct worker_info worker_info(const struct worker *worker)
 		.starts = worker->starts,
 		.last_death = worker->last_death,
 		.error = worker->error,
-		.sent = worker->runs.count,
+		.sent = worker->runs.count + worker->answered.count,
 	};
 }
 

@@ -91,6 +91,8 @@ LW_MUST_USE int worker_dialled(struct worker *worker, int fd, struct lw_frames *
 			       const struct lw_msg_hello *hello, struct lw_err *err);
 /* Its process ended, as pidfd or SIGCHLD say; either may be first. */
 void worker_exited(struct worker *worker);
+/* The run that its process executes, as far as we know; or NULL. */
+struct run *worker_in_hand(const struct worker *worker);
 struct worker_info worker_info(const struct worker *worker);
 
 #endif

@@ -154,6 +154,39 @@ static bool is_new(struct worker *worker, uint64_t sequence)
 	return true;
 }
 
+/* A process that is being ended may still report. A success counts where the run would be tried
+ * again otherwise: nothing that was done is done twice. Everything else is dropped, and the run
+ * is settled when the process tree is gone. */
+static bool still_counts(const struct worker *worker, const struct run *run, bool success)
+{
+	if (!worker->asked || run->ending == ENDING_NO)
+		return success || !worker->asked;
+	if (run->ending == ENDING_TIMEOUT)
+		return success && run->failures < worker->work->config->retries;
+	return success && run->ending == ENDING_REQUEUE;
+}
+
+static void drop_late(struct worker *worker, struct run *run)
+{
+	lw_log(LW_LOG_DEBUG, "work=%s run=%llu is being ended, what it reported is dropped",
+	       worker->work->config->name, (unsigned long long)run->id);
+	worker->work->dropped_results++;
+	if (run->ending == ENDING_NO)
+		run->ending =
+			ENDING_REQUEUE; /* it was sent ahead and is none of the end's business */
+	run_list_append(&worker->answered, run);
+}
+
+static void take_result(struct worker *worker, struct run *run, const struct lw_msg_result *result)
+{
+	run->worker = NULL;
+	run->ending = ENDING_NO;
+	if (run->stage != STAGE_RUNNING)
+		work_on_begun(worker->work, run);
+	worker->succeeded = worker->succeeded || result->success;
+	work_on_result(worker->work, run, result);
+}
+
 static void on_result(struct worker *worker, const struct lw_msg *msg)
 {
 	struct run *run = worker->runs.first;
@@ -164,18 +197,11 @@ static void on_result(struct worker *worker, const struct lw_msg *msg)
 		drop_result(worker, &msg->result, "it was not given that run");
 		return;
 	}
-	if (run->ending != ENDING_NO) {
-		lw_log(LW_LOG_DEBUG, "work=%s run=%llu is being ended, what it reported is dropped",
-		       worker->work->config->name, (unsigned long long)run->id);
-		worker->work->dropped_results++;
-		return;
-	}
 	run_list_remove(&worker->runs, run);
-	run->worker = NULL;
-	if (run->stage != STAGE_RUNNING)
-		work_on_begun(worker->work, run);
-	worker->succeeded = worker->succeeded || msg->result.success;
-	work_on_result(worker->work, run, &msg->result);
+	if (still_counts(worker, run, msg->result.success))
+		take_result(worker, run, &msg->result);
+	else
+		drop_late(worker, run);
 	next_run(worker);
 	work_on_room(worker->work);
 }

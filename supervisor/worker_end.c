@@ -165,25 +165,30 @@ static void count_streak(struct worker *worker)
 	worker->streak = worker->asked ? 0 : healthy ? 1 : worker->streak + 1;
 }
 
+/* Last to first, as those that go back to the queue go to its head. */
+static void settle(struct worker *worker, struct run_list *list, const char *message)
+{
+	while (list->last != NULL) {
+		struct run *run = list->last;
+
+		run_list_remove(list, run);
+		run->worker = NULL;
+		work_on_run_lost(worker->work, run, worker->last_death, message,
+				 run->stage == STAGE_RUNNING || list == &worker->answered);
+	}
+}
+
 /* Nothing of the tree is left: its runs are settled, then the work decides what comes next. */
 WORKER_ACTION(gone)
 {
-	struct run *head = worker->runs.first;
 	const char *tail = output_tail(worker->output);
 	const char *note = worker->error != NULL ? worker->error : "";
 	LW_AUTO(lw_free)
 	char *message = lw_format("%s%s%s", note, *note != '\0' && *tail != '\0' ? "; " : "", tail);
-	bool begun = head != NULL && head->stage == STAGE_RUNNING;
 
 	count_streak(worker);
-	while (worker->runs.last != NULL) {
-		struct run *run = worker->runs.last;
-
-		run_list_remove(&worker->runs, run);
-		run->worker = NULL;
-		work_on_run_lost(worker->work, run, worker->last_death, message,
-				 begun && run == head);
-	}
+	settle(worker, &worker->runs, message);
+	settle(worker, &worker->answered, message);
 	work_on_gone(worker->work, worker);
 	return 0;
 }

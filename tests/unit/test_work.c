@@ -99,6 +99,19 @@ static void fail(struct run *run)
 	work_on_result(work, run, &result);
 }
 
+static void expect_why(int64_t value, enum decision decision, const char *sentence)
+{
+	struct answer answer;
+	struct lw_key key;
+	LW_AUTO_BUF reason = { 0 };
+
+	cr_assert_eq(work_explain(work, call_of(value), &answer, &key, &reason, NULL), 0);
+	cr_expect_eq(answer.decision, decision);
+	lw_buf_text(&reason);
+	cr_expect_eq(strncmp((char *)reason.data, sentence, strlen(sentence)), 0, "%s",
+		     (char *)reason.data);
+}
+
 Test(work, a_call_that_succeeded_is_skipped_and_a_b_a_runs_twice)
 {
 	begin(settings("w"));
@@ -273,6 +286,7 @@ Test(work, forgetting_a_call_that_runs_lets_it_finish_but_not_be_cached)
 	cr_expect_eq(call(1).decision, DECISION_JOIN, "it is still not sent twice");
 	succeed(run);
 	cr_expect_eq(run->stage, STAGE_SUCCEEDED);
+	cr_expect_eq(call(1).run, run, "the flow hears of its end");
 	cr_expect_eq(call(1).decision, DECISION_RUN);
 	run_unref(run);
 }
@@ -327,6 +341,74 @@ Test(work, with_overlap_latest_only_the_last_call_of_a_pass_counts)
 	call(2);
 	work_pass_ended(work);
 	cr_expect_eq(work->queue.count, 1u, "two calls that take turns do not push each other out");
+}
+
+Test(work, with_overlap_latest_a_retry_gives_way_to_a_newer_call)
+{
+	struct work_config *config = settings("w");
+	struct run *first;
+
+	config->overlap = OVERLAP_LATEST;
+	config->retries = 1;
+	begin(config);
+	call(1);
+	work_pass_ended(work);
+	first = take();
+	call(2);
+	work_pass_ended(work);
+	fail(first);
+	cr_expect_eq(work->delayed.count, 0u);
+	cr_expect_eq(work->queue.count, 1u);
+	cr_expect_eq(call(2).decision, DECISION_JOIN);
+}
+
+Test(work, without_caching_what_is_over_is_not_kept)
+{
+	struct work_config *config = settings("w");
+
+	config->cache_calls = false;
+	begin(config);
+	for (int i = 0; i < 10; i++) {
+		call(i);
+		succeed(take());
+	}
+	cr_expect_eq(cache_count(app->cache), 0u);
+	expect_why(9, DECISION_RUN, "runs: cache_calls is false");
+	call(100);
+	fail(take());
+	cr_expect_eq(cache_count(app->cache), 1u, "a failure waits until the flow has heard of it");
+	cr_expect(call(100).raises);
+}
+
+Test(work, a_stop_or_a_start_that_changes_nothing_asks_for_no_pass)
+{
+	begin(settings("w"));
+	work_stop(work, true);
+	app->changes = 0;
+	work_stop(work, true);
+	cr_expect_eq(app->changes, 0u);
+}
+
+Test(work, the_flow_does_not_undo_an_operators_stop)
+{
+	begin(settings("w"));
+	work_stop(work, false);
+	work_start(work, true);
+	cr_expect(work->held);
+	work_restart(work, true);
+	cr_expect(work->held);
+	work->app->stage = APP_STOPPING; /* so that no process is started here */
+	work_start(work, false);
+	cr_expect_not(work->held);
+}
+
+Test(work, a_work_that_passes_ceased_to_make_takes_no_calls)
+{
+	struct answer answer;
+
+	begin(settings("w"));
+	work->retired = true;
+	cr_expect_eq(work_call(work, call_of(1), FROM_FLOW, &answer, NULL), -ESTALE);
 }
 
 Test(work, an_operators_stop_answers_calls_until_start)
@@ -400,19 +482,6 @@ Test(work, names_in_cache_ignore_do_not_make_a_call_another_one)
 		cr_expect_eq(answer.decision, i == 0 ? DECISION_RUN : DECISION_JOIN);
 	}
 	lw_buf_done(&buf);
-}
-
-static void expect_why(int64_t value, enum decision decision, const char *sentence)
-{
-	struct answer answer;
-	struct lw_key key;
-	LW_AUTO_BUF reason = { 0 };
-
-	cr_assert_eq(work_explain(work, call_of(value), &answer, &key, &reason, NULL), 0);
-	cr_expect_eq(answer.decision, decision);
-	lw_buf_text(&reason);
-	cr_expect_eq(strncmp((char *)reason.data, sentence, strlen(sentence)), 0, "%s",
-		     (char *)reason.data);
 }
 
 Test(work, every_decision_can_be_explained)
