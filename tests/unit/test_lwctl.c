@@ -203,8 +203,8 @@ Test(lwctl, a_call_that_is_shown_can_be_pasted)
 	static const char *const bodies[] = {
 		"{\"args\":[1000]}",
 		"{\"args\":[]}",
-		"{\"args\":[\"it's $HOME\",0.1,1e300,null],\"kwargs\":{\"a "
-		"b\":\"\\u0000\\n\\\"\"}}",
+		"{\"args\":[\"it's $HOME\",0.1,1e300,null]}",
+		"{\"args\":[1],\"kwargs\":{\"a b\":\"\\u0000\\n\\\"\"}}",
 		"{\"kwargs\":{\"t\xc3\xa4g\":\"\\u009b2J\"}}",
 	};
 
@@ -544,4 +544,31 @@ Test(lwctl, the_manual_has_the_verbs_of_the_table_in_their_order)
 	}
 	fclose(manual);
 	cr_expect_null(lwctl_verb(count), "%s is not in the manual", lwctl_verb(count));
+}
+
+/* The names behind `before` in a file, one a line. */
+static char *names_in(const char *file, const char *before)
+{
+	FILE *in = fopen(file, "r");
+	LW_AUTO_BUF names = { 0 };
+	char line[300];
+
+	cr_assert_not_null(in, "%s", file);
+	while (fgets(line, sizeof(line), in) != NULL)
+		if (strncmp(line, before, strlen(before)) == 0)
+			lw_buf_printf(&names, "%.*s\n", (int)strcspn(line + strlen(before), " \n"),
+				      line + strlen(before));
+	fclose(in);
+	return lw_strdup(lw_buf_text(&names));
+}
+
+Test(lwctl, the_manual_of_the_supervisor_has_the_options_of_its_help_in_their_order)
+{
+	LW_AUTO(lw_free)
+	char *help = names_in(LW_SOURCE "/supervisor/main.c", "\t\"  --");
+	LW_AUTO(lw_free)
+	char *manual = names_in(LW_SOURCE "/man/lw-supervisor.8", ".It Fl -");
+
+	cr_assert_neq(help[0], '\0');
+	cr_expect_str_eq(manual, help);
 }
