@@ -104,10 +104,15 @@ void print_clean(struct lw_buf *out, const char *text)
 	const uint8_t *at = (const uint8_t *)text;
 
 	for (; left > 0; at++, left--) {
-		if (!is_control(at, left)) {
-			lw_buf_add(out, at, 1);
-			continue;
-		}
+		size_t plain = 0;
+
+		while (plain < left && !is_control(at + plain, left - plain))
+			plain++;
+		lw_buf_add(out, at, plain);
+		at += plain;
+		left -= plain;
+		if (left == 0)
+			break;
 		lw_buf_add(out, at[0] == '\n' ? " " : "?", 1);
 		if (at[0] == 0xc2) {
 			at++;
@@ -188,7 +193,10 @@ static void text_cell(struct table *table, const char *text)
 
 static void count_cell(struct table *table, int64_t count)
 {
-	lw_buf_printf(&table->text, "%" PRId64, count);
+	if (count >= 0 && count < 10)
+		lw_buf_add(&table->text, &"0123456789"[count], 1); /* printf is slow */
+	else
+		lw_buf_printf(&table->text, "%" PRId64, count);
 	end_cell(table);
 }
 
@@ -364,22 +372,33 @@ void print_progress(const json_t *object, struct lw_buf *out)
 		lw_buf_printf(out, ", %d %%", percent_of(object));
 }
 
-/* "4711 busy"; of a pool "1 busy, 3 idle". */
-static void processes_cell(struct table *table, const json_t *processes)
+/* In a brief answer the only process of a work stands in the work itself. */
+static size_t process_count(const json_t *work)
 {
-	size_t count = json_array_size(processes);
-	const json_t *process = json_array_get(processes, 0);
+	const json_t *processes = json_object_get(work, "processes");
+
+	return processes != NULL ? json_array_size(processes) : 1;
+}
+
+static const json_t *process_at(const json_t *work, size_t i)
+{
+	const json_t *processes = json_object_get(work, "processes");
+
+	return processes != NULL ? json_array_get(processes, i) : work;
+}
+
+/* "1 busy, 3 idle" */
+static void add_pool(struct lw_buf *out, const json_t *work, size_t count)
+{
 	bool *counted = lw_alloc(count + 1);
 	const char *between = "";
 
-	if (count == 1 && has(process, "pid"))
-		lw_buf_printf(&table->text, "%" PRId64 " ", count_of(process, "pid"));
 	for (size_t i = 0; i < count; i++) {
-		const char *state = text_of(json_array_get(processes, i), "state");
+		const char *state = text_of(process_at(work, i), "state");
 		size_t same = 0;
 
 		for (size_t k = i; k < count && state != NULL && !counted[i]; k++) {
-			const char *other = text_of(json_array_get(processes, k), "state");
+			const char *other = text_of(process_at(work, k), "state");
 
 			if (k > i && (other == NULL || strcmp(state, other) != 0))
 				continue;
@@ -388,13 +407,27 @@ static void processes_cell(struct table *table, const json_t *processes)
 		}
 		if (same == 0)
 			continue;
-		lw_buf_printf(&table->text, "%s", between);
-		if (count > 1)
-			lw_buf_printf(&table->text, "%zu ", same);
-		print_clean(&table->text, state);
+		lw_buf_printf(out, "%s%zu ", between, same);
+		print_clean(out, state);
 		between = ", ";
 	}
 	lw_free(counted);
+}
+
+/* "4711 busy" */
+static void processes_cell(struct table *table, const json_t *work)
+{
+	size_t count = process_count(work);
+
+	if (count == 1) {
+		const json_t *process = process_at(work, 0);
+
+		if (has(process, "pid"))
+			lw_buf_printf(&table->text, "%" PRId64 " ", count_of(process, "pid"));
+		print_clean(&table->text, text_of(process, "state"));
+	} else {
+		add_pool(&table->text, work, count);
+	}
 	end_cell(table);
 }
 
@@ -430,7 +463,7 @@ static bool add_percent(struct lw_buf *out, const json_t *process)
 
 static void note_cell(struct table *table, const json_t *work)
 {
-	const json_t *processes = json_object_get(work, "processes");
+	size_t count = process_count(work);
 	const char *message = text_of(work, "message");
 	const char *reason = text_of(work, "reason");
 	const char *stage = text_of(work, "stage");
@@ -440,10 +473,10 @@ static void note_cell(struct table *table, const json_t *work)
 		lw_buf_printf(&table->text, "stopped by operator");
 		told = true;
 	}
-	for (size_t i = 0; i < json_array_size(processes) && !told; i++)
-		told = add_trouble(&table->text, json_array_get(processes, i));
-	for (size_t i = 0; i < json_array_size(processes) && !told; i++)
-		told = add_percent(&table->text, json_array_get(processes, i));
+	for (size_t i = 0; i < count && !told; i++)
+		told = add_trouble(&table->text, process_at(work, i));
+	for (size_t i = 0; i < count && !told; i++)
+		told = add_percent(&table->text, process_at(work, i));
 	if (!told && reason != NULL)
 		print_clean(&table->text, reason);
 	if (!told && message != NULL && (reason == NULL || strcmp(reason, message) != 0)) {
@@ -483,7 +516,7 @@ static void print_works(const struct screen *screen, const json_t *works)
 		text_cell(&table, text_of(work, "name"));
 		text_cell(&table, text_of(work, "stage"));
 		ago_cell(&table, screen, work, "since");
-		processes_cell(&table, json_object_get(work, "processes"));
+		processes_cell(&table, work);
 		count_cell(&table, count_of(work, "queue"));
 		count_cell(&table, count_of(work, "misses"));
 		count_cell(&table, count_of(runs != NULL ? runs : work, "failed"));

@@ -336,7 +336,6 @@ static void brief_process(const struct worker *worker, struct lw_buf *out)
 	bool troubled = info.state == WORKER_FAILED || info.state == WORKER_BACKOFF;
 	const struct run *run = running_run(worker);
 
-	js_open(out, '{');
 	brief_count("pid", info.pid > 0 ? (uint64_t)info.pid : 0, out);
 	TEXT("state", worker_state_text(info.state));
 	if (info.next_try >= 0)
@@ -345,7 +344,23 @@ static void brief_process(const struct worker *worker, struct lw_buf *out)
 	brief_text("error", troubled ? info.error : NULL, out);
 	if (run != NULL && run->progress >= 0)
 		describe_progress(run, out);
-	js_close(out, '}');
+}
+
+/* The only process of a work stands in the work itself. */
+static void brief_processes(const struct work *work, struct lw_buf *out)
+{
+	if (work->worker_count == 1) {
+		brief_process(work->workers[0], out);
+		return;
+	}
+	js_key(out, "processes");
+	js_open(out, '[');
+	for (size_t i = 0; i < work->worker_count; i++) {
+		js_open(out, '{');
+		brief_process(work->workers[i], out);
+		js_close(out, '}');
+	}
+	js_close(out, ']');
 }
 
 static void brief_work(const struct work *work, struct lw_buf *out)
@@ -360,11 +375,7 @@ static void brief_work(const struct work *work, struct lw_buf *out)
 	TIME("since", status.at);
 	if (work->held)
 		TRUTH("held", true);
-	js_key(out, "processes");
-	js_open(out, '[');
-	for (size_t i = 0; i < work->worker_count; i++)
-		brief_process(work->workers[i], out);
-	js_close(out, ']');
+	brief_processes(work, out);
 	brief_count("queue", work->queue.count + work->delayed.count, out);
 	brief_count("hits", work->hits, out);
 	brief_count("misses", work->misses, out);

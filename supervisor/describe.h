@@ -21,8 +21,8 @@ void js_time(struct lw_buf *out, int64_t us);             /* microseconds as sec
 void js_time_or_null(struct lw_buf *out, int64_t us);     /* null when not above 0 */
 void js_value(struct lw_buf *out, struct lw_slice value); /* empty: null */
 
-/* `brief` leaves out what a table does not show, and every null, zero and false; `failed`
- * stands in the work itself. */
+/* `brief` leaves out what a table does not show, and every null, zero and false; `failed`, and
+ * what there is to say of the only process, stand in the work itself. */
 void describe_app(const struct app *app, struct lw_buf *out);
 void describe_work(const struct work *work, bool brief, struct lw_buf *out);
 void describe_works(const struct app *app, bool brief, struct lw_buf *out); /* the list */
