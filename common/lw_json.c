@@ -1,7 +1,8 @@
 /* lw_json.c - values to and from JSON.
  *
- * Three ways: a checked value to a jansson tree, a checked value straight to JSON text
- * (status and events, so nothing is built on the way), and a jansson tree to a value.
+ * Four ways: a checked value to a jansson tree, a checked value straight to JSON text
+ * (status and events, so nothing is built on the way), a jansson tree to text (jansson's own
+ * has 0.1 as 0.10000000000000001) and a jansson tree to a value.
  * How what JSON lacks is spelled is told in lw_value.h; both writers share it here.
  */
 #include <errno.h>
@@ -432,6 +433,99 @@ json_t *lw_value_to_json(struct lw_slice value)
 	if (json == NULL)
 		lw_fatal("out of memory for JSON of %zu bytes", value.size);
 	return json;
+}
+
+/* ---- a tree to text --------------------------------------------------------------- */
+
+struct layout {
+	struct lw_buf *out;
+	size_t indent; /* spaces a level; 0: all on one line */
+	size_t level;
+};
+
+static void print_tree(struct layout *layout, const json_t *json);
+
+/* Before the first or a later member, or the end, of what is open. */
+static void print_break(struct layout *layout, const char *before)
+{
+	add_text(before, layout->out);
+	if (layout->indent > 0)
+		lw_buf_printf(layout->out, "\n%*s", (int)(layout->indent * layout->level), "");
+}
+
+static void print_object(struct layout *layout, json_t *json)
+{
+	const char *key;
+	json_t *value;
+	bool first = true;
+
+	add_text("{", layout->out);
+	layout->level++;
+	json_object_foreach(json, key, value)
+	{
+		print_break(layout, first ? "" : ",");
+		add_quoted(slice_of(key), layout->out);
+		add_text(layout->indent > 0 ? ": " : ":", layout->out);
+		print_tree(layout, value);
+		first = false;
+	}
+	layout->level--;
+	if (!first)
+		print_break(layout, "");
+	add_text("}", layout->out);
+}
+
+static void print_array(struct layout *layout, const json_t *json)
+{
+	size_t n = json_array_size(json);
+
+	add_text("[", layout->out);
+	layout->level++;
+	for (size_t i = 0; i < n; i++) {
+		print_break(layout, i == 0 ? "" : ",");
+		print_tree(layout, json_array_get(json, i));
+	}
+	layout->level--;
+	if (n > 0)
+		print_break(layout, "");
+	add_text("]", layout->out);
+}
+
+static void print_tree(struct layout *layout, const json_t *json)
+{
+	switch (json_typeof(json)) {
+	case JSON_OBJECT:
+		print_object(layout, (json_t *)(uintptr_t)json);
+		break;
+	case JSON_ARRAY:
+		print_array(layout, json);
+		break;
+	case JSON_STRING:
+		add_quoted((struct lw_slice){ (const uint8_t *)json_string_value(json),
+					      json_string_length(json) },
+			   layout->out);
+		break;
+	case JSON_INTEGER:
+		print_int(json_integer_value(json), layout->out);
+		break;
+	case JSON_REAL:
+		add_float(json_real_value(json), layout->out);
+		break;
+	case JSON_TRUE:
+	case JSON_FALSE:
+		add_text(json_is_true(json) ? "true" : "false", layout->out);
+		break;
+	case JSON_NULL:
+		add_text("null", layout->out);
+		break;
+	}
+}
+
+void lw_json_print(const json_t *json, size_t indent, struct lw_buf *out)
+{
+	struct layout layout = { out, indent, 0 };
+
+	print_tree(&layout, json);
 }
 
 /* ---- from a tree ------------------------------------------------------------------ */

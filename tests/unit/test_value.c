@@ -371,3 +371,43 @@ Test(value, floats_print_short_and_read_back)
 	lw_float_print(-INFINITY, text);
 	cr_assert_str_eq(text, "-inf");
 }
+
+Test(value, a_tree_is_printed_as_jansson_does_but_with_the_shortest_numbers)
+{
+	static const struct {
+		const char *json, *text;
+	} rows[] = {
+		{ "0.1", "0.1" },
+		{ "1.1", "1.1" },
+		{ "1e300", "1e+300" },
+		{ "2.0", "2.0" },
+		{ "12345678901", "12345678901" },
+		{ "[]", "[]" },
+		{ "{}", "{}" },
+		{ "[1,[2,{}],null,true,false,\"a\\\"b\\n\"]",
+		  "[1,[2,{}],null,true,false,\"a\\\"b\\n\"]" },
+		{ "{\"b\": 0.30000000000000004, \"a\": {\"x\": []}}",
+		  "{\"b\":0.30000000000000004,\"a\":{\"x\":[]}}" },
+	};
+
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		json_t *json = json_loads(rows[i].json, JSON_DECODE_ANY, NULL);
+		LW_AUTO_BUF text = { 0 };
+
+		lw_json_print(json, 0, &text);
+		cr_expect_str_eq(lw_buf_text(&text), rows[i].text);
+		json_decref(json);
+	}
+}
+
+Test(value, an_indented_tree_is_as_jansson_has_it)
+{
+	json_t *json = json_loads("{\"a\":[1,{\"b\":[],\"c\":{}}],\"d\":\"x\"}", 0, NULL);
+	char *same = json_dumps(json, JSON_INDENT(2));
+	LW_AUTO_BUF text = { 0 };
+
+	lw_json_print(json, 2, &text);
+	cr_assert_str_eq(lw_buf_text(&text), same);
+	free(same);
+	json_decref(json);
+}
