@@ -246,11 +246,6 @@ struct writing {
 	struct lw_err *err;
 };
 
-/* One pair of a map, as offsets into the buffer that still grows. */
-struct pair {
-	size_t key, value, end;
-};
-
 static int write_value(struct writing *writing);
 
 static void write_float(struct lw_buf *out, double f)
@@ -295,7 +290,7 @@ static int write_list(struct writing *writing, uint32_t values)
 	return r;
 }
 
-static struct lw_slice key_of(const struct pair *pair, const uint8_t *base)
+static struct lw_slice key_of(const struct lw_pair *pair, const uint8_t *base)
 {
 	return (struct lw_slice){ base + pair->key, pair->value - pair->key };
 }
@@ -305,10 +300,10 @@ static int compare_pairs(const void *a, const void *b, void *base)
 	return compare(key_of(a, base), key_of(b, base));
 }
 
-static void sort_small(struct pair *pairs, size_t n, const uint8_t *base)
+static void sort_small(struct lw_pair *pairs, size_t n, const uint8_t *base)
 {
 	for (size_t i = 1; i < n; i++) {
-		struct pair moving = pairs[i];
+		struct lw_pair moving = pairs[i];
 		size_t at = i;
 
 		for (; at > 0 && compare(key_of(&moving, base), key_of(&pairs[at - 1], base)) < 0;
@@ -332,18 +327,16 @@ static int key_twice(struct lw_slice key, struct lw_err *err)
 			  (int)lw_utf8_cut(text.data, text.size, KEY_SHOWN), (char *)text.data);
 }
 
-/* The pairs lie one behind the other from the first's key to the end of `out`, in the
- * order they were given. They are copied in order behind that, then moved to their place. */
-static int put_in_order(struct writing *writing, struct pair *pairs, size_t n)
+/* They are copied in order behind the last, then moved to the place of the first. */
+const struct lw_pair *lw_pairs_order(struct lw_buf *out, struct lw_pair *pairs, size_t n)
 {
-	struct lw_buf *out = writing->out;
 	size_t start, size;
 	bool sorted = true;
 
 	for (size_t i = 1; i < n && sorted; i++)
 		sorted = compare_pairs(&pairs[i - 1], &pairs[i], out->data) < 0;
 	if (sorted)
-		return 0;
+		return NULL;
 	start = pairs[0].key;
 	size = out->size - start;
 	if (n <= SMALL_MAP)
@@ -352,17 +345,18 @@ static int put_in_order(struct writing *writing, struct pair *pairs, size_t n)
 		qsort_r(pairs, n, sizeof(pairs[0]), compare_pairs, out->data);
 	for (size_t i = 1; i < n; i++)
 		if (compare_pairs(&pairs[i - 1], &pairs[i], out->data) == 0)
-			return key_twice(key_of(&pairs[i], out->data), writing->err);
+			return &pairs[i];
 	lw_buf_grow(out, size);
 	for (size_t i = 0; i < n; i++)
 		lw_buf_add(out, out->data + pairs[i].key, pairs[i].end - pairs[i].key);
 	memcpy(out->data + start, out->data + start + size, size);
 	out->size = start + size;
-	return 0;
+	return NULL;
 }
 
-static int write_pairs(struct writing *writing, struct pair *pairs, uint32_t n)
+static int write_pairs(struct writing *writing, struct lw_pair *pairs, uint32_t n)
 {
+	const struct lw_pair *twice;
 	int r = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
@@ -375,14 +369,15 @@ static int write_pairs(struct writing *writing, struct pair *pairs, uint32_t n)
 		if (r < 0)
 			return r;
 	}
-	return put_in_order(writing, pairs, n);
+	twice = lw_pairs_order(writing->out, pairs, n);
+	return twice != NULL ? key_twice(key_of(twice, writing->out->data), writing->err) : 0;
 }
 
 static int write_map(struct writing *writing, uint32_t n)
 {
-	struct pair few[SMALL_MAP];
+	struct lw_pair few[SMALL_MAP];
 	LW_AUTO(lw_free)
-	struct pair *many = NULL;
+	struct lw_pair *many = NULL;
 	int r = enter(writing, 2 * (uint64_t)n);
 
 	if (r < 0)
@@ -481,10 +476,22 @@ static void leave_out(struct lw_slice call, const struct lw_names *ignore, struc
 	lw_buf_add(out, kept.data, kept.size);
 }
 
+static int write_form(struct lw_slice call, const struct lw_names *ignore, struct lw_buf *scratch,
+		      struct lw_err *err)
+{
+	LW_AUTO_BUF kept = { 0 };
+
+	if (ignore != NULL) {
+		leave_out(call, ignore, &kept);
+		call = lw_buf_slice(&kept);
+	}
+	scratch->size = 0;
+	return lw_value_canon(call, scratch, err);
+}
+
 int lw_call_canon(struct lw_slice call, const struct lw_names *ignore, struct lw_buf *scratch,
 		  struct lw_slice *ret_form, struct lw_err *err)
 {
-	LW_AUTO_BUF kept = { 0 };
 	int r;
 
 	if (ignore != NULL && ignore->count == 0)
@@ -498,12 +505,7 @@ int lw_call_canon(struct lw_slice call, const struct lw_names *ignore, struct lw
 		*ret_form = call;
 		return 0;
 	}
-	if (ignore != NULL) {
-		leave_out(call, ignore, &kept);
-		call = lw_buf_slice(&kept);
-	}
-	scratch->size = 0;
-	r = lw_value_canon(call, scratch, err);
+	r = write_form(call, ignore, scratch, err);
 	if (r >= 0)
 		*ret_form = lw_buf_slice(scratch);
 	return r;

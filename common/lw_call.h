@@ -49,6 +49,14 @@ LW_MUST_USE int lw_call_canon(struct lw_slice call, const struct lw_names *ignor
 			      struct lw_buf *scratch, struct lw_slice *ret_form,
 			      struct lw_err *err);
 
+/* A pair of a map that is being written: offsets of its key, its value and what follows. */
+struct lw_pair {
+	size_t key, value, end;
+};
+/* Brings pairs that lie one behind the other at the end of `out`, all in canonical form, into
+ * canonical order. Returns one whose key is given twice, or NULL. */
+const struct lw_pair *lw_pairs_order(struct lw_buf *out, struct lw_pair *pairs, size_t n);
+
 /* Canonical form of any one value, appended to `out` (the vectors; tests). */
 LW_MUST_USE int lw_value_canon(struct lw_slice value, struct lw_buf *out, struct lw_err *err);
 

@@ -292,14 +292,15 @@ static size_t utf8_character(const uint8_t *at, const uint8_t *end)
 
 typedef uint64_t vector __attribute__((vector_size(16))); /* every processor of ours has it */
 
-static bool block_is_ascii(const uint8_t *at)
+static inline bool block_is_ascii(const uint8_t *at)
 {
-	vector words[BLOCK / sizeof(vector)], all;
+	vector all = { 0, 0 }, word;
 
-	memcpy(words, at, sizeof(words));
-	all = words[0];
-	for (size_t i = 1; i < LW_COUNT(words); i++)
-		all |= words[i];
+#pragma GCC unroll 8
+	for (size_t i = 0; i < BLOCK; i += sizeof(word)) {
+		memcpy(&word, at + i, sizeof(word));
+		all |= word;
+	}
 	return ((all[0] | all[1]) & 0x8080808080808080u) == 0;
 }
 

@@ -531,7 +531,7 @@ const struct config_option *option_find(const struct config_option *options, con
 #define NAME_COMPARED 40 /* bytes; longer names are never near */
 
 /* Steps (change, insert, delete, swap neighbours) from one name to the other. */
-static size_t distance(const char *a, size_t n, const char *b, size_t m)
+static size_t steps_between(const char *a, size_t n, const char *b, size_t m)
 {
 	size_t rows[3][NAME_COMPARED + 1];
 	size_t *before = rows[0], *last = rows[1], *now = rows[2];
@@ -560,27 +560,50 @@ static size_t distance(const char *a, size_t n, const char *b, size_t m)
 	return last[m];
 }
 
+size_t name_distance(const char *a, const char *b)
+{
+	size_t n = strlen(a), m = strlen(b);
+
+	return n > NAME_COMPARED || m > NAME_COMPARED ? SIZE_MAX : steps_between(a, n, b, m);
+}
+
+static size_t same_beginning(const char *a, const char *b)
+{
+	size_t i = 0;
+
+	while (a[i] != '\0' && a[i] == b[i])
+		i++;
+	return i;
+}
+
+/* Of two that are as near: the one that begins more like the name, then the alphabet. */
+static bool is_better(const char *a, const char *b, const char *name)
+{
+	size_t of_a = same_beginning(a, name), of_b = same_beginning(b, name);
+
+	return of_a != of_b ? of_a > of_b : strcmp(a, b) < 0;
+}
+
 const char *nearest_hint(const char *name, const char *(*next)(const void *context, size_t i),
 			 const void *context, char hint[HINT_MAX])
 {
 	size_t length = strlen(name);
-	size_t nearest = length / 3 + 2; /* must be nearer than this */
-	const char *candidate;
+	size_t nearest = length / 3 + 1; /* at most */
+	const char *candidate, *found = NULL;
 
-	hint[0] = '\0';
-	if (length > NAME_COMPARED)
-		return hint;
 	for (size_t i = 0; (candidate = next(context, i)) != NULL; i++) {
-		size_t size = strlen(candidate), steps;
+		size_t size = strlen(candidate), steps = name_distance(name, candidate);
 
-		if (size > NAME_COMPARED)
-			continue;
-		steps = distance(name, length, candidate, size);
-		if (steps >= nearest || steps >= size)
+		if (steps > nearest || steps >= (size > length ? size : length))
+			continue; /* far, or nothing in common */
+		if (found != NULL && steps == nearest && !is_better(candidate, found, name))
 			continue;
 		nearest = steps;
-		snprintf(hint, HINT_MAX, " (did you mean '%s'?)", candidate);
+		found = candidate;
 	}
+	hint[0] = '\0';
+	if (found != NULL)
+		snprintf(hint, HINT_MAX, " (did you mean '%s'?)", found);
 	return hint;
 }
 

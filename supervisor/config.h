@@ -240,6 +240,8 @@ const struct config_option *option_find(const struct config_option *options,
 #define HINT_MAX 300
 const char *nearest_hint(const char *name, const char *(*next)(const void *context, size_t i),
 			 const void *context, char hint[HINT_MAX]);
+/* Steps (change, insert, delete, swap neighbours) from one name to the other; SIZE_MAX: far. */
+size_t name_distance(const char *a, const char *b);
 const char *option_hint(const struct config_option *options, const char *key, char hint[HINT_MAX]);
 
 /* Signal number of "TERM", "SIGTERM" or "15"; -EINVAL. */

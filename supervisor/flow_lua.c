@@ -20,6 +20,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -56,7 +57,9 @@ void *flow_check(lua_State *L, int index, enum flow_kind kind, const char *what)
 	void *object = flow_is(L, index, kind);
 
 	if (object == NULL)
-		flow_raise(L, "%s was expected, not a %s%s", what, luaL_typename(L, index),
+		flow_raise(L, "%s was expected, not %s%s%s", what,
+			   lua_isnoneornil(L, index) ? "" : "a ",
+			   lua_isnone(L, index) ? "nothing" : luaL_typename(L, index),
 			   index == 1 ? " (call it with a colon: w:run())" : "");
 	return object;
 }
@@ -310,29 +313,31 @@ static size_t class_of(size_t size)
 	return (size + 15) / 16;
 }
 
-static void *block_new(struct flow *flow, size_t size)
+static inline void *block_new(struct flow *flow, size_t size)
 {
-	struct flow_spare *spare;
+	struct flow_spare **list, *spare;
 
 	if (size > SMALL_MOST)
 		return malloc(size);
-	spare = flow->spare[class_of(size)];
+	list = &flow->spare[class_of(size)];
+	spare = *list;
 	if (spare == NULL)
 		return malloc(class_of(size) * 16);
-	flow->spare[class_of(size)] = spare->next;
+	*list = spare->next;
 	return spare;
 }
 
-static void block_free(struct flow *flow, void *block, size_t size)
+static inline void block_free(struct flow *flow, void *block, size_t size)
 {
-	struct flow_spare *spare = block;
+	struct flow_spare **list, *spare = block;
 
-	if (size > SMALL_MOST || block == NULL) {
+	if (size > SMALL_MOST) {
 		free(block);
 		return;
 	}
-	spare->next = flow->spare[class_of(size)];
-	flow->spare[class_of(size)] = spare;
+	list = &flow->spare[class_of(size)];
+	spare->next = *list;
+	*list = spare;
 }
 
 static void *block_resize(struct flow *flow, void *block, size_t old, size_t size)
@@ -369,8 +374,9 @@ static void *allocate(void *context, void *block, size_t old, size_t size)
 	if (block == NULL)
 		old = 0; /* Lua says there what the block is for */
 	if (size == 0) {
-		block_free(flow, block, old);
 		flow->memory -= old;
+		if (block != NULL)
+			block_free(flow, block, old);
 		return NULL;
 	}
 	if (size > old && flow->memory + (size - old) > flow->memory_most) {
@@ -395,6 +401,89 @@ static void on_warning(void *context LW_UNUSED, const char *text, int more LW_UN
 
 /* ---- the sentence of an error ----------------------------------------------------------------- */
 
+struct candidates {
+	lua_State *L;
+	int table; /* its keys that are text */
+};
+
+/* In the order of the table; the key of the last one is on the stack. */
+static const char *next_key(const void *context, size_t i)
+{
+	const struct candidates *candidates = context;
+	lua_State *L = candidates->L;
+
+	if (i == 0)
+		lua_pushnil(L);
+	while (lua_next(L, candidates->table)) {
+		lua_pop(L, 1);
+		if (lua_type(L, -1) == LUA_TSTRING)
+			return lua_tostring(L, -1);
+	}
+	return NULL;
+}
+
+/* The name nearest to `name` among the keys of the table on top, which is popped. */
+static void hint_among(lua_State *L, const char *name, char hint[HINT_MAX])
+{
+	nearest_hint(name, next_key, &(struct candidates){ L, lua_gettop(L) }, hint);
+	lua_pop(L, 1);
+}
+
+/* What `works` was asked for in vain is `name`, or `name` is what Lua could not tell. */
+static bool is_missed_work(struct flow *flow, lua_State *L, char name[64])
+{
+	const char *missed = lua_rawgeti(L, LUA_REGISTRYINDEX, flow->missed_ref) == LUA_TSTRING
+				     ? lua_tostring(L, -1)
+				     : "";
+	bool is = missed[0] != '\0' && (strcmp(name, missed) == 0 || strcmp(name, "?") == 0);
+
+	if (is)
+		snprintf(name, 64, "%s", missed);
+	lua_pop(L, 1);
+	return is;
+}
+
+static void hint_at_name(struct flow *flow, lua_State *L, char name[64], bool is_global,
+			 struct lw_buf *out)
+{
+	bool missed = !is_global && is_missed_work(flow, L, name);
+	char hint[HINT_MAX];
+
+	lua_rawgeti(L, LUA_REGISTRYINDEX, flow->works_ref);
+	hint_among(L, name, hint);
+	if (hint[0] != '\0')
+		lw_buf_printf(out, " (no work '%s'; %s", name, hint + strlen(" ("));
+	else if (missed)
+		lw_buf_printf(out, " (no work '%s')", name);
+	if (hint[0] != '\0' || !is_global)
+		return;
+	lua_pushglobaltable(L);
+	hint_among(L, name, hint);
+	lw_buf_printf(out, "%s", hint);
+}
+
+/* "app.conf:4: attempt to index a nil value (global 'trian')" gets a hint behind it when the
+ * name is near that of a work, or of a global. Found when the pass has failed, so that reading
+ * what is nil costs nothing. */
+static void hint_at_nil(struct flow *flow, lua_State *L, const char *text, struct lw_buf *out)
+{
+	static const char *const forms[] = { " a nil value (global '", " a nil value (field '" };
+	char name[64];
+
+	for (size_t i = 0; i < LW_COUNT(forms); i++) {
+		const char *at = strstr(text, forms[i]);
+		size_t size = 0;
+
+		if (at != NULL)
+			size = strcspn(at += strlen(forms[i]), "'");
+		if (size == 0 || size >= sizeof(name) || !lua_checkstack(L, 5))
+			continue;
+		memcpy(name, at, size);
+		name[size] = '\0';
+		hint_at_name(flow, L, name, i == 0, out);
+	}
+}
+
 static int text_of_error(lua_State *L)
 {
 	luaL_tolstring(L, 1, NULL);
@@ -404,6 +493,7 @@ static int text_of_error(lua_State *L)
 /* The error value is on top of `L`; it is replaced by nothing. */
 static void describe_error(struct flow *flow, lua_State *L, int status, char *text, size_t room)
 {
+	LW_AUTO_BUF hint = { 0 };
 	const char *found = NULL;
 
 	if (status == LUA_ERRMEM && flow->memory_refused) {
@@ -415,13 +505,18 @@ static void describe_error(struct flow *flow, lua_State *L, int status, char *te
 	}
 	if (lua_type(L, -1) == LUA_TSTRING) {
 		found = lua_tostring(L, -1);
+		hint_at_nil(flow, L, found, &hint);
+	} else if (luaL_getmetafield(L, -1, "__tostring") == LUA_TNIL) {
+		lw_buf_printf(&hint, " (the error is a %s value)", luaL_typename(L, -1));
 	} else {
+		lua_pop(L, 1);
 		lua_pushcfunction(L, text_of_error);
 		lua_insert(L, -2);
 		if (lua_pcall(L, 1, 1, 0) == LUA_OK)
 			found = lua_tostring(L, -1);
 	}
-	snprintf(text, room, "%s", found != NULL ? found : "an error without text");
+	snprintf(text, room, "%s%s", found != NULL ? found : "an error without text",
+		 lw_buf_text(&hint));
 	lua_pop(L, 1);
 }
 
@@ -473,6 +568,30 @@ static int settle_path(const char *path, struct flow *flow, struct config *confi
 	return 0;
 }
 
+/* Without `flow` the works would be services: not so when a global function of the file is
+ * called nearly like it. */
+static void refuse_misspelt_flow(lua_State *L)
+{
+	lua_Debug at;
+
+	lua_pushglobaltable(L);
+	for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+		if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1) ||
+		    lua_iscfunction(L, -1))
+			continue;
+		if (strcasecmp(lua_tostring(L, -2), "flow") != 0 &&
+		    name_distance(lua_tostring(L, -2), "flow") > 2)
+			continue;
+		lua_pushvalue(L, -1);
+		lua_getinfo(L, ">S", &at);
+		luaL_error(L,
+			   "%s:%d: there is a function '%s' but no 'flow' (did you mean 'flow'? "
+			   "a function for something else is to be local)",
+			   flow_of(L)->file, at.linedefined, lua_tostring(L, -2));
+	}
+	lua_pop(L, 1);
+}
+
 struct chunk {
 	struct lw_slice text;
 	const char *name;
@@ -503,6 +622,8 @@ static int run_top_level(lua_State *L)
 	lua_rawgeti(L, LUA_REGISTRYINDEX, flow->seed_ref);
 	lua_call(L, 0, 0);
 	lua_getglobal(L, "flow");
+	if (lua_isnil(L, -1))
+		refuse_misspelt_flow(L);
 	if (lua_isnil(L, -1))
 		return 0;
 	if (!lua_isfunction(L, -1))
@@ -631,13 +752,6 @@ void flow_print_to(struct flow *flow, flow_print_fn *print, void *context)
 
 /* ---- a pass ---------------------------------------------------------------------------------------- */
 
-/* The sandbox is small and lives on; a collection that marks all of it after every 60 KiB of
- * short-lived tables would cost more than the calls do. */
-static void tune_collector(struct flow *flow)
-{
-	lua_gc(flow->lua, LUA_GCINC, flow->memory < (1u << 20) ? 1000 : 200, 0, 0);
-}
-
 /* Protected. The pass has its own Lua thread, which is dropped with everything on it. */
 static int run_pass(lua_State *L)
 {
@@ -647,6 +761,8 @@ static int run_pass(lua_State *L)
 
 	flow->thread = thread;
 	flow->running = thread;
+	lua_pushnil(L);
+	lua_rawseti(L, LUA_REGISTRYINDEX, flow->missed_ref);
 	lua_rawgeti(thread, LUA_REGISTRYINDEX, flow->flow_ref);
 	status = lua_pcall(thread, 0, 0, 0); /* closes `<close>` variables */
 	if (status == LUA_OK && flow->interrupted == 0)
@@ -677,7 +793,6 @@ void flow_pass(struct flow *flow, struct app *app, struct flow_result *ret_resul
 	flow->app = app;
 	flow->result = ret_result;
 	flow->passes++;
-	tune_collector(flow);
 	guard_begin(flow, flow->lua);
 	lua_pushcfunction(flow->lua, run_pass);
 	status = lua_pcall(flow->lua, 0, 0, 0);

@@ -75,10 +75,12 @@ struct flow {
 	int64_t timeout;           /* microseconds */
 
 	struct lw_buf call;         /* the call being made; reused */
+	bool canonical;             /* it goes to work_call() in canonical form */
 	int metatables[KINDS_N];    /* in the registry */
 	int flow_ref;               /* the function */
 	int works_ref, modules_ref; /* tables: name -> work; name -> module */
 	int null_ref;
+	int missed_ref;              /* the name last asked of `works` that is no work, or nil */
 	int seed_ref;                /* math.randomseed */
 	int run_fields, work_fields; /* tables: name -> which */
 
@@ -136,7 +138,8 @@ int flow_lw_bytes(lua_State *L);
  * the error. */
 LW_MUST_USE int flow_encode(lua_State *L, int index, struct lw_buf *out, const char *subject,
 			    const char *role, struct lw_err *err);
-/* Arguments `first` to `last` of a call: the positional list, then the named map. */
+/* Arguments `first` to `last` of a call: the positional list, then the named map; they end at
+ * the top of the stack, on which something may be left. 1: what was written has canonical form. */
 LW_MUST_USE int flow_encode_call(lua_State *L, int first, int last, struct lw_buf *out,
 				 struct lw_err *err);
 /* The option args: list part positional, the rest named. */

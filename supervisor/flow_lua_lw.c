@@ -171,7 +171,10 @@ static int works_index(lua_State *L)
 	flow_check(L, 1, KIND_WORKS, "works");
 	lua_rawgeti(L, LUA_REGISTRYINDEX, flow_of(L)->works_ref);
 	lua_pushvalue(L, 2);
-	lua_rawget(L, -2);
+	if (lua_rawget(L, -2) == LUA_TNIL) { /* for the hint, should that be used */
+		lua_pushvalue(L, 2);
+		lua_rawseti(L, LUA_REGISTRYINDEX, flow_of(L)->missed_ref);
+	}
 	return 1;
 }
 
@@ -197,10 +200,11 @@ static int end_app(lua_State *L, enum flow_verdict verdict, const char *what)
 
 	flow_in_pass(L, what);
 	message = lua_isnoneornil(L, 1) ? "" : luaL_tolstring(L, 1, NULL);
+	if (message[0] == '\0')
+		message = verdict == FLOW_FAILS ? "lw.fail()" : "stopped by the flow";
 	luaL_where(L, 1);
 	snprintf(where, sizeof(where), "%s", verdict == FLOW_FAILS ? lua_tostring(L, -1) : "");
-	flow_end(L, verdict, "%s%s", where,
-		 message[0] != '\0' || verdict == FLOW_STOPS ? message : "lw.fail()");
+	flow_end(L, verdict, "%s%s", where, message);
 }
 
 static int lw_stop(lua_State *L)
@@ -315,6 +319,8 @@ void flow_lw_open(lua_State *L)
 		{ NULL, NULL },
 	};
 
+	lua_pushboolean(L, 0);
+	flow_of(L)->missed_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	flow_metatable(L, KIND_WORKS, "works", works);
 	lua_pop(L, 1);
 	flow_new(L, KIND_WORKS, sizeof(enum flow_kind), 0);

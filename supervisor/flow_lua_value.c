@@ -336,8 +336,9 @@ struct encoder {
 	int depth; /* steps in use */
 	int most;  /* of them */
 	size_t items;
-	bool spliced; /* bytes of a view went in: check the whole */
-	int argument; /* number of it; 0: `subject` says what it is */
+	bool spliced;   /* bytes of a view went in: check the whole */
+	bool canonical; /* so far what was written has canonical form (lw_call.h) */
+	int argument;   /* number of it; 0: `subject` says what it is */
 	const char *subject, *role;
 	struct lw_err *err;
 };
@@ -386,13 +387,24 @@ static void put_short_text(struct lw_buf *out, const char *text, size_t size)
 	out->size += size + 1;
 }
 
-static bool is_ascii(const char *text, size_t size)
+static inline bool is_ascii(const char *text, size_t size)
 {
-	unsigned char all = 0;
+	uint64_t all = 0, word;
+	uint32_t first, last;
 
+	for (; size >= sizeof(word); text += sizeof(word), size -= sizeof(word)) {
+		memcpy(&word, text, sizeof(word));
+		all |= word;
+	}
+	if (size >= sizeof(first)) { /* they overlap */
+		memcpy(&first, text, sizeof(first));
+		memcpy(&last, text + size - sizeof(last), sizeof(last));
+		all |= first | last;
+		size = 0;
+	}
 	for (size_t i = 0; i < size; i++)
 		all |= (unsigned char)text[i];
-	return all < 0x80;
+	return (all & 0x8080808080808080u) == 0;
 }
 
 static void encode_string(struct encoder *encoder, const char *text, size_t size)
@@ -408,9 +420,13 @@ static void encode_string(struct encoder *encoder, const char *text, size_t size
 static void encode_number(struct encoder *encoder, int index)
 {
 	lua_Integer whole;
+	double f;
 
 	if (!lua_isinteger(encoder->L, index)) {
-		lw_put_float(encoder->out, lua_tonumber(encoder->L, index));
+		f = lua_tonumber(encoder->L, index);
+		if (!(f > -0x1p62 && f < 0x1p62) || (double)(int64_t)f == f)
+			encoder->canonical = false; /* perhaps: whole, or no number */
+		lw_put_float(encoder->out, f);
 		return;
 	}
 	whole = lua_tointeger(encoder->L, index);
@@ -442,6 +458,7 @@ static int encode_userdata(struct encoder *encoder, int index)
 		slice = view_slice(L, index, (const struct flow_value *)(const void *)kind);
 		lw_buf_add(encoder->out, slice.data, slice.size);
 		encoder->spliced = true;
+		encoder->canonical = false;
 		return 0;
 	case KIND_WORK:
 		return complain(encoder, "a work cannot be %s", encoder->role);
@@ -518,41 +535,97 @@ static int encode_list(struct encoder *encoder, int index, size_t n)
 	return 0;
 }
 
-/* A plain `{}` is an empty map; keys are text. With `rest_of_list`, keys 1 to that number are
- * somebody else's (the option args). */
-static int encode_map(struct encoder *encoder, int index, size_t rest_of_list)
+/* Where the pairs of a map lie. Their order in a table is an accident that is not to be seen. */
+#define FEW_PAIRS 16
+struct pairs {
+	struct lw_pair few[FEW_PAIRS];
+	struct lw_pair *many; /* NULL: they are few */
+	size_t n;
+};
+
+static struct lw_pair *next_pair(struct pairs *pairs)
+{
+	size_t n = pairs->n++;
+
+	if (n < FEW_PAIRS)
+		return &pairs->few[n];
+	if ((n & (n - 1)) == 0) /* full: 16, 32, 64 ... */
+		pairs->many = lw_realloc(pairs->many, 2 * n * sizeof(*pairs->many));
+	if (n == FEW_PAIRS)
+		memcpy(pairs->many, pairs->few, sizeof(pairs->few));
+	return &pairs->many[n];
+}
+
+static int complain_of_key(struct encoder *encoder, int key)
+{
+	encoder->depth--;
+	return complain(encoder, lua_isinteger(encoder->L, key)
+					 ? "a table with both names and numbers as keys, or with "
+					   "holes (write lw.null)"
+					 : "the keys of a map must be text");
+}
+
+/* From the pair on top of the stack on. Keys 1 to `rest_of_list` are somebody else's. */
+static int encode_pairs(struct encoder *encoder, int index, size_t rest_of_list,
+			struct pairs *pairs)
 {
 	lua_State *L = encoder->L;
-	struct step *step;
-	size_t at = encoder->out->size, n = 0, size;
+	struct step *step = &encoder->steps[encoder->depth - 1];
+	int top = lua_gettop(L), r;
+	struct lw_pair *pair;
+	size_t size;
+
+	do {
+		if (lua_type(L, top - 1) != LUA_TSTRING) {
+			lua_Integer i = lua_isinteger(L, top - 1) ? lua_tointeger(L, top - 1) : 0;
+
+			if (i < 1 || (size_t)i > rest_of_list)
+				return complain_of_key(encoder, top - 1);
+			lua_settop(L, top - 1);
+			continue;
+		}
+		step->key = lua_tolstring(L, top - 1, &size);
+		pair = next_pair(pairs);
+		pair->key = encoder->out->size;
+		encode_string(encoder, step->key, size);
+		pair->value = encoder->out->size;
+		r = encode_any(encoder, top);
+		if (r < 0)
+			return r;
+		pair->end = encoder->out->size;
+		lua_settop(L, top - 1);
+	} while (lua_next(L, index));
+	return 0;
+}
+
+/* A plain `{}` is an empty map; keys are text. `begun`: its first pair is on the stack. */
+static int encode_map_from(struct encoder *encoder, int index, size_t rest_of_list, bool begun)
+{
+	struct pairs pairs;
+	size_t at = encoder->out->size;
 	int r = enter(encoder, index);
 
 	if (r < 0)
 		return r;
-	step = &encoder->steps[encoder->depth - 1];
+	pairs.many = NULL;
+	pairs.n = 0;
 	lw_buf_add(encoder->out, "", 1);
-	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-		if (lua_type(L, -2) != LUA_TSTRING) {
-			lua_Integer i = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
-
-			if (i >= 1 && (size_t)i <= rest_of_list)
-				continue;
-			encoder->depth--;
-			return complain(encoder, lua_isinteger(L, -2)
-							 ? "a table with both names and numbers as "
-							   "keys, or with holes (write lw.null)"
-							 : "the keys of a map must be text");
-		}
-		step->key = lua_tolstring(L, -2, &size);
-		encode_string(encoder, step->key, size);
-		r = encode_any(encoder, lua_gettop(L));
-		if (r < 0)
-			return r;
-		n++;
-	}
-	put_head(encoder->out, at, n, true);
+	if (begun)
+		r = encode_pairs(encoder, index, rest_of_list, &pairs);
+	if (r >= 0 && pairs.n > 1)
+		lw_pairs_order(encoder->out, pairs.n > FEW_PAIRS ? pairs.many : pairs.few, pairs.n);
+	lw_free(pairs.many);
+	if (r < 0)
+		return r;
+	put_head(encoder->out, at, pairs.n, true);
 	encoder->depth--;
 	return 0;
+}
+
+static int encode_map(struct encoder *encoder, int index, size_t rest_of_list)
+{
+	lua_pushnil(encoder->L);
+	return encode_map_from(encoder, index, rest_of_list, lua_next(encoder->L, index) != 0);
 }
 
 /* How many values the list part of a table has, when it is a list and nothing else; else 0. */
@@ -640,6 +713,7 @@ static struct encoder encoder_for(lua_State *L, struct lw_buf *out, const char *
 	encoder.most = LW_DEPTH_MAX;
 	encoder.items = 0;
 	encoder.spliced = false;
+	encoder.canonical = true;
 	encoder.argument = 0;
 	encoder.subject = subject;
 	encoder.role = role;
@@ -660,67 +734,79 @@ int flow_encode(lua_State *L, int index, struct lw_buf *out, const char *subject
 	return r < 0 ? r : check_whole(&encoder, at);
 }
 
-/* Plain table, no metatable, empty or with a name as first key: named arguments. */
-static bool is_named(lua_State *L, int index)
-{
-	bool named;
+/* The last argument is a plain table, no metatable, empty or with a name as first key: named
+ * arguments. Its first pair, if there is one, is left on the stack. */
+enum named { NOT_NAMED, NAMED_EMPTY, NAMED };
 
+static enum named find_named(lua_State *L, int index)
+{
 	if (lua_type(L, index) != LUA_TTABLE)
-		return false;
+		return NOT_NAMED;
 	if (lua_getmetatable(L, index)) {
 		lua_pop(L, 1);
-		return false;
+		return NOT_NAMED;
 	}
 	lua_pushnil(L);
 	if (!lua_next(L, index))
-		return true;
-	named = lua_type(L, -2) == LUA_TSTRING;
+		return NAMED_EMPTY;
+	if (lua_type(L, -2) == LUA_TSTRING)
+		return NAMED;
 	lua_pop(L, 2);
-	return named;
+	return NOT_NAMED;
+}
+
+/* Arguments `first` to before `end`: the positional list. */
+static int encode_positional(struct encoder *encoder, int first, int end)
+{
+	size_t at = encoder->out->size;
+	int r;
+
+	lw_buf_add(encoder->out, "", 1);
+	encoder->most = LW_DEPTH_MAX - 2; /* the call and the list are levels, too */
+	for (int i = first; i < end; i++) {
+		encoder->argument = i - first + 1;
+		r = encode_any(encoder, i);
+		if (r < 0)
+			return r;
+	}
+	encoder->argument = 0;
+	put_head(encoder->out, at, (size_t)(end - first), false);
+	return check_whole(encoder, at);
 }
 
 /* The named map, errors as "argument 'lr': ..." */
-static int encode_named(struct encoder *encoder, int index)
+static int encode_named(struct encoder *encoder, int index, enum named named)
 {
+	size_t at = encoder->out->size;
 	int r;
 
 	encoder->subject = "named arguments";
-	encoder->most = LW_DEPTH_MAX;
-	r = encode_map(encoder, index, 0);
-	return r;
+	encoder->most = LW_DEPTH_MAX - 1;
+	encoder->spliced = false;
+	r = encode_map_from(encoder, index, 0, named == NAMED);
+	return r < 0 ? r : check_whole(encoder, at);
 }
 
 int flow_encode_call(lua_State *L, int first, int last, struct lw_buf *out, struct lw_err *err)
 {
 	struct encoder encoder = encoder_for(L, out, "arguments", "an argument", err);
-	size_t at = out->size, named_at;
+	enum named named;
 	int r;
-	bool named;
 
 	if (!lua_checkstack(L, STACK_SLOTS))
 		return lw_err_set(err, -ENOMEM, "out of stack");
-	named = last >= first && is_named(L, last);
-	lw_buf_add(out, "", 1);
-	encoder.most = LW_DEPTH_MAX - 1; /* the list is one level */
-	for (int i = first; i < last + (named ? 0 : 1); i++) {
-		encoder.argument = i - first + 1;
-		r = encode_any(&encoder, i);
-		if (r < 0)
-			return r;
-	}
-	encoder.argument = 0;
-	put_head(out, at, (size_t)(last - first + 1 - (named ? 1 : 0)), false);
-	r = check_whole(&encoder, at);
+	named = last >= first ? find_named(L, last) : NOT_NAMED;
+	r = encode_positional(&encoder, first, named == NOT_NAMED ? last + 1 : last);
 	if (r < 0)
 		return r;
-	named_at = out->size;
-	encoder.spliced = false;
-	if (!named) {
+	if (named == NOT_NAMED)
 		lw_buf_add(out, &(uint8_t){ 0x80 }, 1);
-		return 0;
-	}
-	r = encode_named(&encoder, last);
-	return r < 0 ? r : check_whole(&encoder, named_at);
+	else
+		r = encode_named(&encoder, last, named);
+	if (r < 0)
+		return r;
+	/* Keys are not counted in `items`, there are as many at most. */
+	return encoder.canonical && out->size <= LW_VALUE_MAX && encoder.items < LW_ITEMS_MAX / 4;
 }
 
 int flow_encode_args(lua_State *L, int table, struct lw_buf *out, struct lw_err *err)
@@ -732,6 +818,7 @@ int flow_encode_args(lua_State *L, int table, struct lw_buf *out, struct lw_err 
 	table = lua_absindex(L, table);
 	if (!lua_checkstack(L, STACK_SLOTS))
 		return lw_err_set(err, -ENOMEM, "out of stack");
+	encoder.most = LW_DEPTH_MAX - 1; /* the call is a level */
 	n = lua_rawlen(L, table);
 	r = encode_list(&encoder, table, n);
 	if (r >= 0)

@@ -97,7 +97,17 @@ Test(config, an_error_names_file_line_key_and_what_was_meant)
 		{ "flow = 3", "app.conf: flow must be a function, not a number" },
 		{ "x = 1", "app.conf: nothing to run: neither a function flow nor a work" },
 		{ "x = = 1", "app.conf:1: unexpected symbol near '='" },
-		{ "w = works.none.x", "app.conf:1: attempt to index a nil value (field 'none')" },
+		{ "w = works.none.x",
+		  "app.conf:1: attempt to index a nil value (field 'none') (no work 'none')" },
+		{ WORK("") "\ntrian.x = 1",
+		  "app.conf:2: attempt to index a nil value (global 'trian') (no work 'trian'; did "
+		  "you mean 'train'?)" },
+		{ WORK("") "\nlocal function floe() end\nfunction flwo() end",
+		  "app.conf:3: there is a function 'flwo' but no 'flow' (did you mean 'flow'? a "
+		  "function for something else is to be local)" },
+		{ "\nfunction FLOW() end",
+		  "app.conf:2: there is a function 'FLOW' but no 'flow' (did you mean 'flow'? a "
+		  "function for something else is to be local)" },
 	};
 
 	for (size_t i = 0; i < LW_COUNT(rows); i++)

@@ -53,6 +53,7 @@ Test(flow, what_was_left_out_says_why_and_what_to_do_instead)
 		{ "print(w.stat)", "work 'w' has no field 'stat' (did you mean 'state'?)" },
 		{ "w:rum()", "work 'w' has no field 'rum' (did you mean 'run'?)" },
 		{ "w.run(1)", "a work was expected, not a number (call it with a colon: w:run())" },
+		{ "w.run()", "a work was expected, not nothing (call it with a colon: w:run())" },
 		{ "print(p:run().has_suceeded)",
 		  "a run has no field 'has_suceeded' (did you mean 'has_succeeded'?)" },
 		{ "p:run().stage = 'x'", "a run is read-only" },
@@ -258,15 +259,54 @@ Test(flow, an_uncaught_error_fails_the_app_with_its_line)
 	cr_assert_str_eq(pass_of("\nlocal x = nil + 1"),
 			 "app.conf:5: attempt to perform arithmetic on a nil value");
 	close_all();
-	cr_assert_str_eq(pass_of("error({})") + strcspn(rig.result.message, ":"),
-			 strchr(rig.result.message, ':'));
+	cr_assert_str_eq(pass_of("error({})"),
+			 "an error without text (the error is a table value)");
 	cr_assert_eq(rig.result.verdict, FLOW_FAILS);
+	close_all();
+	cr_assert_str_eq(pass_of("error(setmetatable({}, { __tostring = error }))"),
+			 "an error without text");
+	close_all();
+	cr_assert_str_eq(
+		pass_of("error(setmetatable({}, { __tostring = function() return 'x' end }))"),
+		"x");
 	close_all();
 	cr_assert_str_eq(pass_of("lw.fail('no more')"), "app.conf:4: no more");
 	close_all();
 	pass_of("lw.stop('done')");
 	cr_assert_eq(rig.result.verdict, FLOW_STOPS);
 	cr_assert_str_eq(rig.result.message, "done");
+	close_all();
+	pass_of("lw.stop()");
+	cr_assert_str_eq(rig.result.message, "stopped by the flow");
+	close_all();
+	cr_assert_str_eq(pass_of("lw.fail()"), "app.conf:4: lw.fail()");
+}
+
+Test(flow, an_error_at_a_name_that_nothing_has_tells_the_name_that_was_meant)
+{
+	static const struct {
+		const char *body, *message;
+	} rows[] = {
+		{ "pp:run()", "app.conf:4: attempt to index a nil value (global 'pp') (no work "
+			      "'pp'; did you mean 'p'?)" },
+		{ "works.ww:run()", "app.conf:4: attempt to index a nil value (field 'ww') (no "
+				    "work 'ww'; did you mean 'w'?)" },
+		{ "works['nope']:run()",
+		  "app.conf:4: attempt to index a nil value (field 'nope') (no work 'nope')" },
+		{ "works['shard' .. 7]:run()",
+		  "app.conf:4: attempt to index a nil value (field '?') (no work 'shard7')" },
+		{ "prnt(1)", "app.conf:4: attempt to call a nil value (global 'prnt') (did you "
+			     "mean 'print'?)" },
+		{ "if works.nope or nope then print(1) end (nope or {}).x.y = 1",
+		  "app.conf:4: attempt to index a nil value (field 'x')" },
+		{ "unlike:run()", "app.conf:4: attempt to index a nil value (global 'unlike')" },
+	};
+
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		cr_expect_str_eq(pass_of(rows[i].body), rows[i].message, "%s gave: %s",
+				 rows[i].body, rig.result.message);
+		close_all();
+	}
 }
 
 Test(flow, a_run_that_is_gone_says_so)

@@ -76,7 +76,7 @@ Test(flow_values, what_cannot_be_an_argument_is_named_by_its_path)
 		{ "{ [true] = 1 }, 3", "argument 1: the keys of a map must be text" },
 		{ "cycle, 1",
 		  "argument 1: .x[1]: a table that contains itself cannot be an argument" },
-		{ "deep, 1", "tables within each other deeper than 31" },
+		{ "deep, 1", "tables within each other deeper than 30" },
 		{ "w", "argument 1: a work cannot be an argument" },
 		{ "p:run('other'), 1",
 		  "argument 1: a run cannot be an argument (did you mean its .result?)" },
@@ -143,6 +143,67 @@ Test(flow_values, equal_arguments_are_one_call_and_different_ones_two)
 				 rows[i].equal ? "true\ttrue\n" : "false\ttrue\n",
 				 "%s and %s: %s %s", rows[i].a, rows[i].b,
 				 lw_buf_text(&rig.printed), rig.result.message);
+		close_all();
+	}
+}
+
+/* The order in a table differs from start to start. */
+Test(flow_values, names_and_keys_of_tables_are_given_in_canonical_order)
+{
+	struct lw_slice positional, named;
+	LW_AUTO_BUF text = { 0 };
+
+	pass_of("p:run({ zeta = 1, a = { 3, 2 }, mid = { y = 1, x = 2 }, b = {} },\n"
+		"  { epochs = 10, lr = 0.1, a_name_of_thirty_two_or_more_bytes = 1, z = { d = 4, c "
+		"= 3 } })");
+	lw_call_parts(app_work(rig.app, "p")->latest->call, &positional, &named);
+	lw_value_print_json(positional, &text);
+	lw_value_print_json(named, &text);
+	cr_assert_str_eq(lw_buf_text(&text),
+			 "[{\"a\":[3,2],\"b\":{},\"mid\":{\"x\":2,\"y\":1},\"zeta\":1}]"
+			 "{\"z\":{\"c\":3,\"d\":4},\"lr\":0.1,\"epochs\":10,"
+			 "\"a_name_of_thirty_two_or_more_bytes\":1}");
+}
+
+/* The engine knows of most calls that they have canonical form and tells work_call(). */
+Test(flow_values, the_form_of_every_call_is_its_canonical_form)
+{
+	static const char *const rows[] = {
+		"",
+		"1, -1, 127, 128, -32, -33, 255, 256, 65536, 2^53 | 0, math.mininteger, "
+		"math.maxinteger",
+		"0.5, 1.0, -0.0, 2.0^62, 2.0^63, 2.0^64, 1e300, 0/0, 1/0, -1/0, 0.1, -2.5",
+		"true, false, nil, lw.null",
+		"'', ('x'):rep(31), ('x'):rep(32), ('x'):rep(255), ('x'):rep(256), "
+		"('x'):rep(65536)",
+		"'\\xff', ('\\xff'):rep(256), lw.bytes('a'), '\\u{20ac}'",
+		"{}, {}, { 1, 2, { 3 } }, lw.list{}, lw.map{}",
+		"lw.map{ a = 1.0, b = 2 }, 3",
+		"{ b = 1, a = 2, c = { z = 1, y = { 1, 2 } } }",
+		"{ a = 1.0 }",
+		"{ ['\\xff'] = 1, ['\\xfe'] = 2, a = 3, ['a\\0b'] = 4 }",
+		"(function() local t = {} for i = 1, 40 do t['k' .. i] = i end return t end)()",
+		"(function() local t = {} for i = 1, 16 do t['k' .. i] = i end return t end)()",
+		"(function() local t = {} for i = 1, 17 do t['k' .. i] = i end return t end)()",
+		"(function() local t = {} for i = 1, 70000 do t[i] = i % 7 end return t end)()",
+		"(function() local t = 1 for i = 1, 30 do t = { t } end return t end)(), 1",
+		"(function() local t = 1 for i = 1, 31 do t = { a = t } end return t end)()",
+	};
+
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		LW_AUTO_BUF scratch = { 0 };
+		struct lw_slice form;
+		const struct run *run;
+		char body[400];
+
+		snprintf(body, sizeof(body), "p:run(%s)", rows[i]);
+		pass_of(body);
+		run = app_work(rig.app, "p")->latest;
+		cr_assert_not_null(run, "%s: %s", rows[i], rig.result.message);
+		cr_assert_geq(lw_call_canon(run->call, NULL, &scratch, &form, NULL), 0);
+		cr_expect(form.size == run->form_size &&
+				  memcmp(form.data, run->form, form.size) == 0,
+			  "%s", rows[i]);
 		close_all();
 	}
 }
