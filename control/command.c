@@ -245,9 +245,10 @@ static char *work_path(const struct job *job, const char *verb, const char *quer
 }
 
 /* 0 and job->reply, or an exit status after it was complained of. */
-static int ask(struct job *job, const char *method, const char *path, const char *body,
-	       double timeout, const struct ticker *ticker)
+static int ask_with(struct job *job, const char *method, const char *path, const char *body,
+		    double timeout, struct progress *progress)
 {
+	const struct ticker ticker = { TICK_SECONDS, progress_tick, progress };
 	struct lw_err err = { 0 };
 	int r;
 
@@ -257,12 +258,23 @@ static int ask(struct job *job, const char *method, const char *path, const char
 	json_decref(LW_TAKE(job->answer));
 	if (job->socket == NULL && find_socket(job, &err) < 0)
 		return complain_socket(job, &err);
-	r = client_ask(job->socket, method, path, body, timeout, ticker, &job->reply, &err);
+	if (progress != NULL)
+		progress->socket = job->socket;
+	r = client_ask(job->socket, method, path, body, timeout, progress != NULL ? &ticker : NULL,
+		       &job->reply, &err);
+	if (progress != NULL)
+		progress_end(progress); /* before anything is said */
 	if (r < 0 && r == -EPIPE && strcmp(job->verb, "shutdown") == 0)
 		return LWCTL_DONE; /* it ended: that was what we asked for */
 	if (r < 0)
 		return complain_ask(job, r, &err);
 	return job->reply.status == 200 ? LWCTL_DONE : complain_refused(job);
+}
+
+static int ask(struct job *job, const char *method, const char *path, const char *body,
+	       double timeout)
+{
+	return ask_with(job, method, path, body, timeout, NULL);
 }
 
 /* With a line that shows how far the call's run is, where somebody sees it. */
@@ -271,21 +283,13 @@ static int ask_and_watch(struct job *job, const char *path, const char *body)
 	LW_AUTO(lw_free)
 	char *explain = work_path(job, "explain", "");
 	struct progress progress = { .explain = explain, .body = body };
-	struct ticker ticker = { TICK_SECONDS, progress_tick, &progress };
-	struct lw_err err = { 0 };
-	int status;
 
-	if (!progress_wanted() || find_socket(job, &err) < 0)
-		return ask(job, "POST", path, body, 0, NULL);
-	progress.socket = job->socket;
-	status = ask(job, "POST", path, body, 0, &ticker);
-	progress_end(&progress);
-	return status;
+	return ask_with(job, "POST", path, body, 0, progress_wanted() ? &progress : NULL);
 }
 
 static int get(struct job *job, const char *path)
 {
-	return ask(job, "GET", path, NULL, READ_SECONDS, NULL);
+	return ask(job, "GET", path, NULL, READ_SECONDS);
 }
 
 static int pass_through(const struct job *job)
@@ -366,6 +370,17 @@ static void print_stopped(const struct job *job, const json_t *work)
 	}
 }
 
+static bool has_given_up(const json_t *work)
+{
+	const json_t *process;
+	size_t i;
+
+	json_array_foreach(json_object_get(work, "processes"), i,
+			   process) if (strcmp(text_in(process, "state"), "failed") ==
+					0) return true;
+	return false;
+}
+
 /* Of a work, and of a call, that is held: how to go on. */
 static void print_way_out(const struct job *job, const struct screen *screen, const json_t *work)
 {
@@ -373,7 +388,7 @@ static void print_way_out(const struct job *job, const struct screen *screen, co
 	const char *stage = text_in(latest, "stage");
 	LW_AUTO_BUF line = { 0 };
 
-	if (json_is_true(json_object_get(work, "held"))) {
+	if (json_is_true(json_object_get(work, "held")) || has_given_up(work)) {
 		add_command(job, "start", text_in(work, "name"), &line);
 		print_line(screen, "start it", lw_buf_text(&line));
 		line.size = 0;
@@ -438,7 +453,7 @@ static int do_steer(struct job *job)
 	int status;
 
 	client_catch_interrupt();
-	status = ask(job, "POST", path, NULL, 0, NULL);
+	status = ask(job, "POST", path, NULL, 0);
 	if (status != LWCTL_DONE)
 		return status;
 	if (given(job, OPT_JSON))
@@ -477,8 +492,7 @@ static int do_run(struct job *job)
 	if (status != LWCTL_DONE)
 		return status;
 	client_catch_interrupt();
-	status = wait ? ask_and_watch(job, path, body)
-		      : ask(job, "POST", path, body, READ_SECONDS, NULL);
+	status = wait ? ask_and_watch(job, path, body) : ask(job, "POST", path, body, READ_SECONDS);
 	if (status != LWCTL_DONE)
 		return status;
 	if (given(job, OPT_JSON))
@@ -563,7 +577,7 @@ static int do_retry(struct job *job)
 	if (wait && !given(job, OPT_ALL))
 		status = ask_and_watch(job, path, body);
 	else
-		status = ask(job, "POST", path, body, wait ? 0 : READ_SECONDS, NULL);
+		status = ask(job, "POST", path, body, wait ? 0 : READ_SECONDS);
 	if (status != LWCTL_DONE)
 		return status;
 	answer = answer_of(job);
@@ -586,7 +600,7 @@ static int do_forget(struct job *job)
 	int status = get_calls(job, &body);
 
 	if (status == LWCTL_DONE)
-		status = ask(job, "POST", path, body, READ_SECONDS, NULL);
+		status = ask(job, "POST", path, body, READ_SECONDS);
 	if (status != LWCTL_DONE)
 		return status;
 	if (given(job, OPT_JSON))
@@ -626,7 +640,7 @@ static int do_explain(struct job *job)
 	int status = get_call(job, &body);
 
 	if (status == LWCTL_DONE)
-		status = ask(job, "POST", path, body, READ_SECONDS, NULL);
+		status = ask(job, "POST", path, body, READ_SECONDS);
 	if (status != LWCTL_DONE)
 		return status;
 	if (given(job, OPT_JSON))
@@ -686,7 +700,7 @@ static int do_state(struct job *job)
 		body = json_dumps(patch, JSON_COMPACT);
 	json_decref(patch);
 	status = body == NULL ? get(job, "/api/v1/state")
-			      : ask(job, "PATCH", "/api/v1/state", body, READ_SECONDS, NULL);
+			      : ask(job, "PATCH", "/api/v1/state", body, READ_SECONDS);
 	return status == LWCTL_DONE ? pass_through(job) : status;
 }
 
@@ -697,7 +711,7 @@ static int do_shutdown(struct job *job)
 
 	client_catch_interrupt();
 	status = ask(job, "POST", at_once ? "/api/v1/app/stop?wait=false" : "/api/v1/app/stop",
-		     NULL, 0, NULL);
+		     NULL, 0);
 	if (status != LWCTL_DONE)
 		return status;
 	if (!given(job, OPT_JSON))

@@ -98,26 +98,34 @@ static bool is_control(const uint8_t *at, size_t left)
 	return at[0] < ' ' || at[0] == 0x7f || (at[0] == 0xc2 && left > 1 && at[1] < 0xa0);
 }
 
+static bool is_blank(uint8_t c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Lines are joined by one blank, whatever their indent; other control characters show as "?". */
 void print_clean(struct lw_buf *out, const char *text)
 {
 	size_t left = text != NULL ? strlen(text) : 0;
 	const uint8_t *at = (const uint8_t *)text;
 
-	for (; left > 0; at++, left--) {
-		size_t plain = 0;
+	while (left > 0) {
+		size_t taken = 0;
 
-		while (plain < left && !is_control(at + plain, left - plain))
-			plain++;
-		lw_buf_add(out, at, plain);
-		at += plain;
-		left -= plain;
-		if (left == 0)
-			break;
-		lw_buf_add(out, at[0] == '\n' ? " " : "?", 1);
-		if (at[0] == 0xc2) {
-			at++;
-			left--;
-		}
+		while (taken < left && !is_control(at + taken, left - taken))
+			taken++;
+		lw_buf_add(out, at, taken);
+		if (taken == left)
+			return;
+		at += taken;
+		left -= taken;
+		taken = at[0] == 0xc2 ? 2 : 1;
+		lw_buf_add(out, is_blank(at[0]) ? " " : "?", 1);
+		if (is_blank(at[0]))
+			while (taken < left && is_blank(at[taken]))
+				taken++;
+		at += taken;
+		left -= taken;
 	}
 }
 
@@ -594,13 +602,14 @@ static void print_process(const struct screen *screen, const json_t *process)
 		lw_buf_printf(&line, ", started once");
 	else if (starts > 1)
 		lw_buf_printf(&line, ", started %" PRId64 " times", starts);
-	if (has(process, "last_death")) {
-		lw_buf_printf(&line, ", last death: ");
-		print_clean(&line, text_of(process, "last_death"));
-	}
-	lw_buf_printf(&line, "; ");
-	if (!add_trouble(&line, process))
+	lw_buf_printf(&line, ", ");
+	if (!add_trouble(&line, process)) {
 		line.size -= 2;
+		if (has(process, "last_death")) {
+			lw_buf_printf(&line, ", last death: ");
+			print_clean(&line, text_of(process, "last_death"));
+		}
+	}
 	print_line(screen, "process", lw_buf_text(&line));
 }
 
@@ -620,13 +629,20 @@ void print_work(const struct screen *screen, const json_t *work)
 	print_line(screen, "url", text_of(work, "url"));
 }
 
+static bool is_running(const json_t *run)
+{
+	const char *stage = text_of(run, "stage");
+
+	return stage != NULL && strcmp(stage, "running") == 0;
+}
+
 /* How long it took, or has been running until now. */
 static void add_took(const struct screen *screen, const json_t *run, struct lw_buf *out)
 {
 	double end = has(run, "ended") ? number_of(run, "ended") : screen->now;
 	char text[32];
 
-	if (!has(run, "started"))
+	if (!has(run, "started") || (!has(run, "ended") && !is_running(run)))
 		return;
 	print_duration(end - number_of(run, "started"), text);
 	lw_buf_printf(out, "%s", text);
@@ -637,7 +653,7 @@ static void print_run_times(const struct screen *screen, const json_t *run)
 	LW_AUTO_BUF took = { 0 };
 
 	add_took(screen, run, &took);
-	if (!has(run, "ended"))
+	if (is_running(run))
 		print_progress(run, &took);
 	print_ago_line(screen, "created", run, "created");
 	print_ago_line(screen, "ended", run, "ended");
@@ -703,7 +719,7 @@ static void run_row(struct table *table, const struct screen *screen, const json
 	text_cell(table, text_of(run, "stage"));
 	ago_cell(table, screen, run, "created");
 	add_took(screen, run, &table->text);
-	if (!has(run, "ended"))
+	if (is_running(run))
 		print_progress(run, &table->text);
 	end_cell(table);
 	count_cell(table, count_of(run, "attempt"));

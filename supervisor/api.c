@@ -461,7 +461,7 @@ static void do_start(struct ask *ask)
 {
 	if (refuse_at_end(ask))
 		return;
-	work_start(ask->work);
+	work_start(ask->work, false);
 	await(ask, work_is_up(ask->work), &ask->work->up_watchers,
 	      ask->wait ? finish_up : finish_work);
 }
@@ -470,7 +470,7 @@ static void do_restart(struct ask *ask)
 {
 	if (refuse_at_end(ask))
 		return;
-	work_restart(ask->work);
+	work_restart(ask->work, false);
 	await(ask, work_is_up(ask->work), &ask->work->up_watchers,
 	      ask->wait ? finish_up : finish_work);
 }

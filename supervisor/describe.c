@@ -481,7 +481,7 @@ static void describe_run_times(const struct run *run, struct lw_buf *out)
 {
 	TIME("created", run->created);
 	TIME("started", run->started);
-	TIME("ended", run->ended);
+	TIME("ended", stage_over((enum stage)run->stage) ? run->ended : 0);
 	describe_progress(run, out);
 }
 

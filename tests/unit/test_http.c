@@ -402,7 +402,7 @@ Test(http, a_work_with_any_name_is_found_by_its_encoded_path)
 	json_t *json;
 
 	cr_assert_eq(exchange("GET", "works/t%C3%A4glich%20%22x%22%2Fy?brief=1", "", &json), 200);
-	cr_expect_null(json_object_get(json, "state"), "brief");
+	cr_expect_null(json_object_get(json, "statuses"), "brief");
 	json_decref(json);
 }
 

@@ -393,6 +393,24 @@ Test(lwctl, what_a_work_wrote_cannot_steer_the_terminal)
 	cr_expect_not_null(strstr(text, "cannot?[2Jread it"), "%s", text);
 }
 
+Test(lwctl, lines_are_joined_by_one_blank)
+{
+	/* clang-format off */
+	static const struct { const char *text, *clean; } rows[] = {
+		{ "Traceback:\n\t  File x\r\nend", "Traceback: File x end" },
+		{ "two  blanks\x01\xc2\x9b\xc3\xa4", "two  blanks??\xc3\xa4" },
+		{ "", "" }, { "\n", " " }, { "\xc2", "\xc2" },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		LW_AUTO_BUF out = { 0 };
+
+		print_clean(&out, rows[i].text);
+		cr_expect_str_eq(lw_buf_text(&out), rows[i].clean);
+	}
+}
+
 static size_t columns_of(const char *line)
 {
 	size_t columns = 0;
