@@ -693,6 +693,33 @@ Test(http, one_work_tells_its_latest_call)
 	json_decref(json);
 }
 
+Test(http, a_process_tells_its_run_and_the_progress_of_it)
+{
+	struct worker *worker = work->workers[0];
+	struct run *run;
+	json_t *json;
+	const json_t *process;
+
+	cr_assert_eq(exchange("POST", "works/train/run?wait=false", "", &json), 200);
+	json_decref(json);
+	run = work->queue.first;
+	run_list_remove(&work->queue, run);
+	run_list_append(&worker->runs, run);
+	work_on_begun(work, run);
+	run->progress = 0.25;
+	cr_assert_eq(exchange("GET", "works/train", "", &json), 200);
+	process = json_array_get(json_object_get(json, "processes"), 0);
+	cr_expect_eq(json_integer_value(json_object_get(process, "run")), 1);
+	cr_expect_eq(json_real_value(json_object_get(process, "progress")), 0.25);
+	json_decref(json);
+	cr_assert_eq(exchange("GET", "works?brief=1", "", &json), 200);
+	process = json_array_get(json_object_get(json, "works"), 0);
+	cr_expect_eq(json_real_value(json_object_get(process, "progress")), 0.25);
+	json_decref(json);
+	run_list_remove(&worker->runs, run);
+	run_list_append(&work->queue, run);
+}
+
 /* ---- the audit ---------------------------------------------------------------------------------------------- */
 
 static struct lw_buf audited;
