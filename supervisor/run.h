@@ -77,7 +77,7 @@ struct run {
 	bool forget : 1;      /* leaves the cache when it is over */
 	bool undelivered : 1; /* failed, and the flow has not been told yet */
 	uint64_t id;
-	int64_t ended; /* 0 until it is over */
+	int64_t ended; /* when it was over; between attempts: since when it waits again; else 0 */
 	struct work *work;
 
 	uint32_t refs;
