@@ -316,7 +316,7 @@ static int take_trailer(struct lw_slice in, size_t next, size_t *at, struct lw_e
 int http_parse_chunks(struct lw_slice in, size_t *at, struct lw_buf *body, struct lw_err *err)
 {
 	for (;;) {
-		struct lw_slice line;
+		struct lw_slice line = { 0 };
 		size_t next = 0, size = 0;
 		int r = take_line(in, *at, &line, &next, err);
 

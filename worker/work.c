@@ -435,7 +435,7 @@ static void spoil(struct lw_run *run, const char *what, const char *why)
 		return;
 	}
 	if (run->bad[0] == '\0')
-		snprintf(run->bad, sizeof run->bad, "%s: %s", what, why);
+		snprintf(run->bad, sizeof run->bad, "%.200s: %.250s", what, why);
 }
 
 /* What an author packed is not believed. */
