@@ -39,7 +39,7 @@ struct app {
 	enum app_stage stage; /* text: app_stage_name() */
 	struct work **works;  /* in the order they were made */
 	size_t work_count;
-	void *names; /* the same by name, of tsearch(3) */
+	void *names;             /* the same by name, of tsearch(3) */
 	struct worker **workers; /* by id - 1; NULL where one left */
 	size_t worker_count;
 	struct lw_buf scratch; /* of the canonical form of the call in hand */

@@ -84,7 +84,7 @@ struct worker {
 
 	/* the runs it was given, the first one is in hand */
 	struct run_list runs;
-	struct run_list answered; /* reported while being ended: settled when the tree is gone */
+	struct run_list answered;    /* reported while being ended: settled when the tree is gone */
 	struct loop_timer timer;     /* of the state */
 	struct loop_timer run_timer; /* timeout of the run in hand */
 };
