@@ -117,7 +117,7 @@ static int read_units(const struct reader *reader, int index, void *member, doub
 		if (text == NULL || parse(text, &value) < 0)
 			value = -1;
 	} else if (lua_type(reader->L, index) == LUA_TNUMBER && number >= 0 && number < 9e18) {
-		value = (int64_t)(number + 0.5);
+		value = number > 0 && number < 1 ? 1 : (int64_t)(number + 0.5);
 	}
 	if (value < 0 || !within(reader->option, value))
 		return refuse(reader, index);

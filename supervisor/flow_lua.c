@@ -496,6 +496,7 @@ static void describe_error(struct flow *flow, lua_State *L, int status, char *te
 	LW_AUTO_BUF hint = { 0 };
 	const char *found = NULL;
 
+	flow->running = L;
 	if (status == LUA_ERRMEM && flow->memory_refused) {
 		snprintf(text, room,
 			 "%s: not enough memory: the flow needs more than %zu MiB (flow_memory)",
@@ -653,6 +654,7 @@ static int load(struct flow *flow, struct config *config, struct lw_err *err)
 	char *name = lw_format("@%s", flow->file);
 	struct flow_result ended = { .verdict = FLOW_ENDED };
 	struct chunk chunk;
+	char sentence[sizeof(err->text)] = "";
 	int r = flow_read_file(config->app.path, &text, err);
 
 	if (r < 0)
@@ -664,17 +666,15 @@ static int load(struct flow *flow, struct config *config, struct lw_err *err)
 	lua_pushcfunction(flow->lua, run_top_level);
 	lua_pushlightuserdata(flow->lua, &chunk);
 	r = lua_pcall(flow->lua, 1, 0, 0);
+	if (r != LUA_OK && !flow->ending) /* guarded: its __tostring may not end */
+		describe_error(flow, flow->lua, r, sentence, sizeof(sentence));
 	guard_end(flow);
 	if (flow->ending)
 		r = lw_err_set(err, -EINVAL, "%s", ended.message);
-	else if (r != LUA_OK) {
-		char sentence[sizeof(err->text)];
-
-		describe_error(flow, flow->lua, r, sentence, sizeof(sentence));
+	else if (r != LUA_OK)
 		r = lw_err_set(err, -EINVAL, "%s", sentence);
-	} else {
+	else
 		r = check_whole(flow, config, err);
-	}
 	lua_settop(flow->lua, 0);
 	flow->loading = false;
 	flow->ending = false;
@@ -757,6 +757,7 @@ static int run_pass(lua_State *L)
 {
 	struct flow *flow = flow_of(L);
 	lua_State *thread = lua_newthread(L);
+	char sentence[sizeof(flow->result->message)] = "";
 	int status;
 
 	flow->thread = thread;
@@ -769,8 +770,10 @@ static int run_pass(lua_State *L)
 		return 0;
 	if (flow->ending || flow->interrupted) /* a deadline that fell into the last instruction */
 		flow_check_ending(L);
-	describe_error(flow, thread, status, flow->result->message, sizeof(flow->result->message));
+	describe_error(flow, thread, status, sentence, sizeof(sentence));
+	flow_check_ending(L); /* its __tostring may end the pass, or be interrupted */
 	flow->result->verdict = FLOW_FAILS;
+	memcpy(flow->result->message, sentence, sizeof(sentence));
 	return 0;
 }
 
@@ -785,6 +788,7 @@ static int64_t microseconds(void)
 void flow_pass(struct flow *flow, struct app *app, struct flow_result *ret_result)
 {
 	int64_t began = microseconds(), took;
+	char sentence[sizeof(ret_result->message)] = "";
 	int status;
 
 	*ret_result = (struct flow_result){ .verdict = FLOW_ENDED };
@@ -796,11 +800,12 @@ void flow_pass(struct flow *flow, struct app *app, struct flow_result *ret_resul
 	guard_begin(flow, flow->lua);
 	lua_pushcfunction(flow->lua, run_pass);
 	status = lua_pcall(flow->lua, 0, 0, 0);
+	if (status != LUA_OK && !flow->ending) /* guarded, as above */
+		describe_error(flow, flow->lua, status, sentence, sizeof(sentence));
 	guard_end(flow);
 	if (status != LUA_OK && !flow->ending) {
 		ret_result->verdict = FLOW_FAILS;
-		describe_error(flow, flow->lua, status, ret_result->message,
-			       sizeof(ret_result->message));
+		memcpy(ret_result->message, sentence, sizeof(sentence));
 	}
 	lua_settop(flow->lua, 0);
 	flow->ending = false;

@@ -296,12 +296,38 @@ static void pass_on_ending(lua_State *L, lua_State *thread)
 	flow_check_ending(L);
 }
 
+static const char *co_state(lua_State *L, lua_State *thread)
+{
+	lua_Debug at;
+
+	if (L == thread)
+		return "running";
+	switch (lua_status(thread)) {
+	case LUA_YIELD:
+		return "suspended";
+	case LUA_OK:
+		if (lua_getstack(thread, 0, &at))
+			return "normal";
+		return lua_gettop(thread) == 0 ? "dead" : "suspended";
+	default:
+		return "dead";
+	}
+}
+
 /* The number of results on L; negative: one error value on L. */
 static int resume(lua_State *L, lua_State *thread, int n)
 {
 	struct flow *flow = flow_of(L);
 	int status, results = 0;
+	const char *state;
 
+	flow_check_ending(L);
+	state = co_state(L, thread);
+	if (strcmp(state, "suspended") != 0) { /* what did not run is not reset either */
+		lua_pushfstring(L, "cannot resume %s coroutine",
+				strcmp(state, "dead") == 0 ? state : "non-suspended");
+		return -1;
+	}
 	if (!lua_checkstack(thread, n)) {
 		lua_pushliteral(L, "too many arguments to resume");
 		return -1;
@@ -393,24 +419,6 @@ static int co_yield (lua_State *L)
 	if (L == flow_of(L)->thread)
 		flow_raise(L, "attempt to yield from outside a coroutine");
 	return lua_yield(L, lua_gettop(L));
-}
-
-static const char *co_state(lua_State *L, lua_State *thread)
-{
-	lua_Debug at;
-
-	if (L == thread)
-		return "running";
-	switch (lua_status(thread)) {
-	case LUA_YIELD:
-		return "suspended";
-	case LUA_OK:
-		if (lua_getstack(thread, 0, &at))
-			return "normal";
-		return lua_gettop(thread) == 0 ? "dead" : "suspended";
-	default:
-		return "dead";
-	}
 }
 
 static int co_status(lua_State *L)

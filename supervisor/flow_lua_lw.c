@@ -140,6 +140,15 @@ static int lua_work_settings(lua_State *L)
 	return 1;
 }
 
+/* It would reach terminals and logs. */
+static bool has_control(const char *name)
+{
+	for (; *name != '\0'; name++)
+		if ((unsigned char)*name < 0x20 || *name == 0x7f)
+			return true;
+	return false;
+}
+
 static int lua_work(lua_State *L)
 {
 	struct flow *flow = flow_of(L);
@@ -150,8 +159,9 @@ static int lua_work(lua_State *L)
 	if (lua_type(L, 1) != LUA_TSTRING)
 		flow_raise(L, "work wants a name (write work \"name\" { ... })");
 	name = lua_tolstring(L, 1, &size);
-	if (size == 0 || size > 255 || strlen(name) != size || !lw_text_is_utf8(name, size))
-		flow_raise(L, "the name of a work is text of 1 to 255 bytes");
+	if (size == 0 || size > 255 || strlen(name) != size || !lw_text_is_utf8(name, size) ||
+	    has_control(name))
+		flow_raise(L, "the name of a work is text of 1 to 255 bytes without control characters");
 	if (flow->loading && flow->open_work != NULL)
 		flow_raise(L, "work '%s' has no settings (write work \"%s\" { ... })",
 			   flow->open_work, flow->open_work);

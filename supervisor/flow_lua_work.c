@@ -79,6 +79,8 @@ static struct work *check_work(lua_State *L, struct flow_work **ret_of)
 LW_NORETURN static void raise_of_work(lua_State *L, const struct flow_work *of,
 				      const struct lw_err *err)
 {
+	if (strncmp(err->text, "work '", 6) == 0) /* the sentence names it already */
+		flow_raise(L, "%s", err->text);
 	flow_raise(L, "work '%s': %s", of->name, err->text);
 }
 

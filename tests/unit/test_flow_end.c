@@ -257,3 +257,25 @@ Test(flow_end, a_pass_stuck_in_a_library_call_ends_the_process_and_says_where)
 	cr_assert_not_null(strstr(said, "app.conf:4: pass 1 is stuck in a library call"), "%s",
 			   said);
 }
+
+Test(flow_end, a_coroutine_that_waits_for_us_is_not_reset_when_the_pass_ends)
+{
+	open_app("local function deep(n) local a, b, c, d, e, f, g, h = 1, 2, 3, 4, 5, 6, 7, 8\n"
+		 "  if n > 0 then deep(n - 1) return a end\n"
+		 "  pcall(function()\n"
+		 "    local x <close> = setmetatable({}, { __close = function()\n"
+		 "      coroutine.resume(main) end })\n"
+		 "    lw.stop('over') end) end\n"
+		 "function flow() main = coroutine.running() deep(1000) end");
+	pass();
+	cr_assert_eq(rig.result.verdict, FLOW_STOPS);
+	cr_assert_str_eq(rig.result.message, "over");
+}
+
+Test(flow_end, an_error_whose_text_ends_the_pass_ends_it)
+{
+	open_app("function flow() error(setmetatable({}, { __tostring = function()\n"
+		 "  lw.stop('odd') end })) end");
+	pass();
+	cr_assert_eq(rig.result.verdict, FLOW_STOPS);
+}
