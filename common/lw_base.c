@@ -85,18 +85,19 @@ size_t lw_utf8_cut(const void *text, size_t size, size_t most)
 	return (bytes[at] & 0xc0) == 0x80 ? most : at;
 }
 
+/* Straight to standard error: a sink may queue what nobody would write any more. */
 void lw_fatal(const char *format, ...)
 {
-	static volatile bool dying;
 	char text[1024];
 	va_list args;
+	int n;
 
-	if (dying)
-		_exit(EXIT_FAILURE); /* a sink that cannot go on either */
-	dying = true;
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	n = vsnprintf(text, sizeof(text) - 1, format, args);
 	va_end(args);
-	lw_log(LW_LOG_ERROR, "%s", text);
-	exit(EXIT_FAILURE);
+	n = n < 0 ? 0 : n > (int)sizeof(text) - 2 ? (int)sizeof(text) - 2 : n;
+	text[n] = '\n';
+	if (write(STDERR_FILENO, text, (size_t)n + 1) < 0)
+		_exit(EXIT_FAILURE);
+	_exit(EXIT_FAILURE);
 }

@@ -68,7 +68,8 @@ struct plan {
 
 /* ---- in the child: async-signal-safe calls alone ------------------------------------ */
 
-static int slots[LW_SPAWN_FDS] = { -1 }; /* ascending, above every place; see slots_open() */
+static int slots[LW_SPAWN_FDS]; /* ascending, above every place; see slots_open() */
+static bool slots_are_open;
 
 static int restore_signals(struct plan *plan)
 {
@@ -173,19 +174,23 @@ static int child(void *context)
 
 static int slots_open(struct lw_err *err)
 {
-	int least = LW_SPAWN_FDS; /* no slot is a place */
+	LW_AUTO(lw_close) int null = -1;
+	int least = LW_SPAWN_FDS, code; /* no slot is a place */
 
-	if (slots[0] >= 0)
+	if (slots_are_open)
 		return 0;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (size_t i = 0; i < LW_SPAWN_FDS; i++) {
-		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
 		slots[i] = null < 0 ? -1 : fcntl(null, F_DUPFD_CLOEXEC, least);
-		if (slots[i] < 0)
-			return lw_err_sys(err, -errno, "cannot open '/dev/null'");
-		lw_close(null);
+		if (slots[i] < 0) {
+			code = -errno;
+			while (i > 0)
+				lw_close(slots[--i]);
+			return lw_err_sys(err, code, "cannot open '/dev/null'");
+		}
 		least = slots[i] + 1;
 	}
+	slots_are_open = true;
 	return 0;
 }
 

@@ -48,6 +48,7 @@ struct scan {
 	int proc; /* descriptor of /proc */
 	struct process *processes;
 	size_t count, room;
+	int shortage; /* errno of a look that was not possible, 0: none */
 };
 
 void lw_pids_done(struct lw_pids *pids)
@@ -272,6 +273,12 @@ static pid_t pid_of_name(const char *name)
 	return isdigit((unsigned char)*name) && *end == '\0' ? (pid_t)pid : 0;
 }
 
+/* Not to be able to look is not the same as nobody there. */
+static bool is_shortage(int code)
+{
+	return code == EMFILE || code == ENFILE || code == ENOMEM;
+}
+
 static void scan_add(struct scan *scan, pid_t pid)
 {
 	if (scan->count == scan->room) {
@@ -279,8 +286,11 @@ static void scan_add(struct scan *scan, pid_t pid)
 		scan->processes =
 			lw_realloc(scan->processes, scan->room * sizeof(*scan->processes));
 	}
+	errno = 0;
 	if (read_process(scan->proc, pid, &scan->processes[scan->count]))
 		scan->count++;
+	else if (is_shortage(errno))
+		scan->shortage = errno;
 }
 
 static int by_pid(const void *left, const void *right)
@@ -383,15 +393,38 @@ static void leave_out_self(struct scan *scan, const struct lw_tree *tree)
 	}
 }
 
-size_t lw_tree_find(const struct lw_tree *tree, struct lw_pids *found)
+/* A scan holds two descriptors at a time. These are let go for it, so that it works in a process
+ * that has no other left. */
+static int spare[2] = { -1, -1 };
+
+static void spare_take(void)
 {
-	LW_AUTO(lw_close)
-	int proc = open_proc();
+	for (size_t i = 0; i < LW_COUNT(spare); i++)
+		if (spare[i] < 0)
+			spare[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void spare_let_go(void)
+{
+	for (size_t i = 0; i < LW_COUNT(spare); i++) {
+		lw_close(spare[i]);
+		spare[i] = -1;
+	}
+}
+
+void lw_tree_reserve(void)
+{
+	spare_take();
+}
+
+static int scan_tree(const struct lw_tree *tree, struct lw_pids *found)
+{
+	LW_AUTO(lw_close) int proc = open_proc();
 	struct scan scan = { .proc = proc };
 	size_t before = found->count;
 
 	if (proc < 0)
-		lw_fatal("cannot read /proc");
+		return -errno;
 	scan_read(&scan);
 	leave_out_self(&scan, tree);
 	scan_begin(&scan, tree);
@@ -404,18 +437,29 @@ size_t lw_tree_find(const struct lw_tree *tree, struct lw_pids *found)
 		if (scan.processes[i].in && scan.processes[i].pid != getpid())
 			pids_add(found, scan.processes[i].pid);
 	lw_free(scan.processes);
-	return found->count - before;
+	return scan.shortage != 0 ? -scan.shortage : (int)(found->count - before);
+}
+
+int lw_tree_find(const struct lw_tree *tree, struct lw_pids *found)
+{
+	int r;
+
+	spare_let_go();
+	r = scan_tree(tree, found);
+	spare_take();
+	return r;
 }
 
 int lw_tree_children(struct lw_pids *found)
 {
 	LW_AUTO(lw_close)
-	int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+	int fd = (spare_let_go(), open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC));
 	size_t before = found->count;
 	char bytes[CHUNK];
 	ssize_t size;
 	pid_t pid = 0;
 
+	spare_take();
 	if (fd < 0)
 		return -ENOSYS;
 	while ((size = read_some(fd, bytes, sizeof(bytes))) > 0) {

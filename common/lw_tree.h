@@ -34,8 +34,12 @@ struct lw_pids {
 void lw_pids_done(struct lw_pids *pids);
 
 /* Whoever is left of the tree, the leader included unless it is gone; zombies do not count.
- * Appends to `found`; returns how many were added. */
-size_t lw_tree_find(const struct lw_tree *tree, struct lw_pids *found);
+ * Appends to `found`; returns how many were added. -errno: /proc could not be
+ * looked at wholly; somebody may be left. */
+int lw_tree_find(const struct lw_tree *tree, struct lw_pids *found);
+
+/* Keeps two descriptors for the functions here, from now on. */
+void lw_tree_reserve(void);
 
 /* Cheap first question: the live or dead children of this thread (those of a sub-reaper come
  * to its first thread), from /proc/self/task/<tid>/children. Returns how many, -ENOSYS where the kernel has no such

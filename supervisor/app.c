@@ -148,7 +148,11 @@ static int revive(struct work *work, struct work_config *take, struct lw_err *er
 		work_config_free(take);
 	else
 		work_reconfigure(work, take);
-	work->retired = false;
+	if (work->retired) {
+		work->retired = false;
+		work_begin(work);
+		work_on_room(work);
+	}
 	return 0;
 }
 

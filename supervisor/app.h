@@ -67,7 +67,6 @@ struct app {
 	const char *worker_program;       /* path of lw-worker */
 	struct rlimit child_files;        /* RLIMIT_NOFILE as we were given it: ours is raised */
 	void (*on_over)(struct app *app); /* no process is left and the app is to end */
-	void *owner;
 
 	struct loop_task begin_task, pass_task, end_task, over_task;
 	struct loop_timer interval_timer; /* the longest pause between passes */

@@ -174,7 +174,8 @@ static void on_accept(evutil_socket_t listener, short what, void *context)
 
 	(void)what;
 	while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
-		if (dial->count >= STRANGERS_MAX || !may_dial(fd, &pid)) {
+		pid = 0;
+		if (!may_dial(fd, &pid) || dial->count >= STRANGERS_MAX) {
 			lw_log(LW_LOG_WARNING, "pid=%d a connection was refused", (int)pid);
 			lw_close(fd);
 			continue;

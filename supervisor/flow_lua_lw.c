@@ -161,7 +161,9 @@ static int lua_work(lua_State *L)
 	name = lua_tolstring(L, 1, &size);
 	if (size == 0 || size > 255 || strlen(name) != size || !lw_text_is_utf8(name, size) ||
 	    has_control(name))
-		flow_raise(L, "the name of a work is text of 1 to 255 bytes without control characters");
+		flow_raise(
+			L,
+			"the name of a work is text of 1 to 255 bytes without control characters");
 	if (flow->loading && flow->open_work != NULL)
 		flow_raise(L, "work '%s' has no settings (write work \"%s\" { ... })",
 			   flow->open_work, flow->open_work);

@@ -371,6 +371,9 @@ void output_of(struct output *output, pid_t pid, uint64_t run)
 {
 	if (pid != output->pid)
 		lw_buf_shrink(&output->tail, 0);
+	for (size_t i = 0; run != output->run && i < STREAMS; i++)
+		if (output->streams[i].partial.size > 0) /* a run's last line may lack its end */
+			put_partial(&output->streams[i]);
 	output->pid = pid;
 	output->run = run;
 }

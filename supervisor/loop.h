@@ -1,15 +1,15 @@
 /* loop.h - the one event loop: what happens when within a turn.
  *
  * A turn is: everything the sockets, pidfds, timers and the journal brought in (LOOP_IO);
- * then one pass of the flow if something changed (LOOP_PASS); then queues are served, one
- * batch goes to the journal and frames leave (LOOP_END); then what was retired is freed
+ * then one pass of the flow if something changed (LOOP_PASS); then queues are served
+ * (LOOP_END); then the batch goes to the journal, frames leave and what was retired is freed
  * (LOOP_LATE). Many changes in a turn make one pass. Nothing here waits but loop_run();
  * without a timer or an event it makes no system call.
  *
  * A turn is one round of libevent and then the phases, not libevent's priorities: those poll
  * again between two phases, and input that never ends would keep the later ones from running.
  *
- * Owned by struct app; the loop outlives everything that has an event or a task in it.
+ * Owned by the supervisor; the loop outlives everything that has an event or a task in it.
  */
 #ifndef LW_SUPERVISOR_LOOP_H
 #define LW_SUPERVISOR_LOOP_H

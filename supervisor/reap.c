@@ -66,6 +66,7 @@ int reaper_new(struct loop *loop, struct reaper **ret_reaper, struct lw_err *err
 
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		return lw_err_sys(err, -errno, "cannot become a sub-reaper");
+	lw_tree_reserve();
 	reaper = LW_NEW(struct reaper);
 	reaper->sigchld = evsignal_new(loop_base(loop), SIGCHLD, on_sigchld, reaper);
 	if (reaper->sigchld == NULL)

@@ -76,6 +76,7 @@ struct run {
 	bool remembered : 1;  /* the cache knows it */
 	bool forget : 1;      /* leaves the cache when it is over */
 	bool undelivered : 1; /* failed, and the flow has not been told yet */
+	bool asked_back : 1;  /* the process it was sent ahead to was asked to give it back */
 	uint64_t id;
 	int64_t ended; /* when it was over; between attempts: since when it waits again; else 0 */
 	struct work *work;

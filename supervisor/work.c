@@ -151,11 +151,19 @@ static void history_drop(struct work *work, struct run *run)
 	run_unref(run);
 }
 
+/* What is not over, or is watched, stays whatever its age. */
 void work_history_trim(struct work *work)
 {
-	while ((work->history_count > WORK_HISTORY || work->history_bytes > HISTORY_BYTES) &&
-	       stage_over(work->oldest->stage) && work->oldest->watchers == NULL)
-		history_drop(work, work->oldest);
+	struct run *run = work->oldest;
+
+	while (run != NULL &&
+	       (work->history_count > WORK_HISTORY || work->history_bytes > HISTORY_BYTES)) {
+		struct run *newer = run->newer;
+
+		if (stage_over(run->stage) && run->watchers == NULL)
+			history_drop(work, run);
+		run = newer;
+	}
 }
 
 /* ---- status --------------------------------------------------------------------------------------- */

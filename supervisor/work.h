@@ -36,8 +36,8 @@ struct work {
 	bool held;    /* an operator's stop holds */
 	bool stopped; /* w:stop() by the flow; the next call undoes it */
 	bool made_in_pass;
-	bool retired;       /* leaves the app when its last process is gone */
-	uint64_t seen_pass; /* last pass that made it */
+	bool retired;       /* no pass makes it any more: stopped, not shown, may come back */
+	uint64_t seen_pass; /* full passes there had been when one made it last */
 	int64_t port;       /* settled, 0: none */
 
 	struct status *statuses; /* a ring; work_status_at() */

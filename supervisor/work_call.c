@@ -61,6 +61,16 @@ void work_pass_ended(struct work *work)
 		enqueue(work, run);
 }
 
+/* The next call undoes a stop by the flow. */
+static void resume_stopped(struct work *work)
+{
+	if (!work->stopped)
+		return;
+	work->stopped = false;
+	watchers_tell(&work->gone_watchers);
+	work_on_room(work);
+}
+
 int work_make_run(struct work *work, struct lw_key key, struct lw_slice form, struct lw_slice call,
 		  enum caller by, enum why why, struct run **ret_run, struct lw_err *err)
 {
@@ -80,7 +90,7 @@ int work_make_run(struct work *work, struct lw_key key, struct lw_slice form, st
 	work_note_status(work, run);
 	journal_run(app->journal, run);
 	app_changed(app, "run");
-	work->stopped = false;
+	resume_stopped(work);
 	if (by == FROM_FLOW && app->in_pass && work->config->overlap == OVERLAP_LATEST)
 		work->tentative = run;
 	else
@@ -156,7 +166,7 @@ static void count_answer(struct work *work, const struct asked *asked)
 	switch (asked->decision) {
 	case DECISION_HIT:
 		work->hits++;
-		work->saved += run->ended - run->started;
+		work->saved += run->ended > run->started ? run->ended - run->started : 0;
 		break;
 	case DECISION_JOIN:
 		work->joins++;
@@ -194,7 +204,7 @@ static void drop_tentative(struct work *work, const struct run *by)
 }
 
 /* The flow hears of the end of a run: a failure is raised by the first answer alone, and what was
- * forgotten is so from now on. The history keeps the run alive. */
+ * forgotten is so from now on; as the latest call's run it lives until the next call. */
 static void deliver(struct work *work, struct run *run, struct answer *answer)
 {
 	if (run == NULL || !stage_over(run->stage))
@@ -237,10 +247,8 @@ int work_call(struct work *work, struct lw_slice call, enum caller by, struct an
 	count_answer(work, &asked);
 	if (lw_log_on(LW_LOG_DEBUG))
 		log_answer(work, &asked);
-	if (asked.decision == DECISION_JOIN && work->stopped) {
-		work->stopped = false;
-		loop_post(work->app->loop, LOOP_END, &work->pump);
-	}
+	if (asked.decision == DECISION_JOIN)
+		resume_stopped(work);
 	*ret_answer = (struct answer){
 		.decision = asked.decision,
 		.why = asked.why,

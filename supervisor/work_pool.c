@@ -45,7 +45,8 @@ static void start_wanted(struct work *work)
 
 		if (state == WORKER_DOWN || failed)
 			worker_start(work->workers[i]);
-		if (state != WORKER_IDLE && state != WORKER_BUSY && state != WORKER_FAILED)
+		if (failed ||
+		    (state != WORKER_IDLE && state != WORKER_BUSY && state != WORKER_FAILED))
 			wanted--;
 	}
 }
@@ -70,7 +71,7 @@ void work_on_balance(struct loop_timer *timer)
 		return;
 	for (size_t i = 0; i < work->worker_count; i++) {
 		const struct run_list *runs = worker_runs(work->workers[i]);
-		const struct run *run = runs->last;
+		struct run *run = runs->last;
 
 		if (runs->count < 2 || runs->first->started > before)
 			continue;
@@ -127,8 +128,10 @@ static void fail_waiting(struct work *work, const struct worker *worker)
 								 : death != NULL ? death
 										 : "?");
 
-	if (!all_gave_up(work))
+	if (!all_gave_up(work)) {
+		work_on_room(work); /* another process may serve them */
 		return;
+	}
 	while (work->queue.first != NULL) {
 		struct run *run = work->queue.first;
 
@@ -152,9 +155,9 @@ static void fail_first_waiting(struct work *work)
 	char *text = lw_format("no process dialled in within %g s (start_timeout)",
 			       (double)work->config->start_timeout / 1e6);
 
-	work->timeouts++;
 	if (run == NULL)
 		return;
+	work->timeouts++;
 	run_list_remove(&work->queue, run);
 	work_attempt_failed(work, run, "timeout", text);
 }

@@ -7,6 +7,8 @@
 #include "lw_log.h"
 #include "work_private.h"
 
+#define RETRY_MOST 1e14 /* us, some three years */
+
 /* ---- moves of a run ---------------------------------------------------------------------------------- */
 
 bool work_may_run(const struct work *work)
@@ -123,13 +125,18 @@ void work_attempt_failed(struct work *work, struct run *run, const char *reason,
 	double delay;
 
 	run->failures++;
-	if (run->failures > config->retries || work->app->stage != APP_RUNNING) {
+	if (run->failures > config->retries) {
 		work_finish(work, run, STAGE_FAILED, reason, message);
+		return;
+	}
+	if (work->app->stage != APP_RUNNING) {
+		requeue(work, run, reason, message);
 		return;
 	}
 	if (gives_way(work, run))
 		return;
-	delay = (double)config->retry_delay * pow(config->retry_backoff, run->failures - 1);
+	delay = fmin(RETRY_MOST, pow(config->retry_backoff, run->failures - 1));
+	delay = fmin(RETRY_MOST, (double)config->retry_delay * delay);
 	snprintf(text, sizeof(text), "retry %u of %lld after %s", run->failures,
 		 (long long)config->retries, reason);
 	lw_log(LW_LOG_INFO, "work=%s run=%llu attempt=%u failed, %s; next in %.1f s", config->name,
@@ -140,8 +147,7 @@ void work_attempt_failed(struct work *work, struct run *run, const char *reason,
 	run_list_append(&work->delayed, run);
 	if (run->delay.loop == NULL)
 		loop_timer_init(&run->delay, work->app->loop, on_retry);
-	loop_timer_set(&run->delay,
-		       work_jittered(delay < 1e15 ? delay : 1e15, config->retry_jitter));
+	loop_timer_set(&run->delay, work_jittered(delay, config->retry_jitter));
 }
 
 /* ---- what workers report ---------------------------------------------------------------------------------- */
@@ -173,7 +179,9 @@ void work_on_run_lost(struct work *work, struct run *run, const char *reason, co
 	LW_AUTO(lw_free)
 	char *text = NULL;
 
-	if (!begun) { /* it was only sent ahead */
+	if (!begun) { /* it was only sent ahead, whatever we thought */
+		if (run->stage == STAGE_RUNNING)
+			move(work, run, STAGE_PENDING, NULL, NULL);
 		run->attempt--;
 		run->ending = ENDING_NO;
 		run_list_prepend(&work->queue, run);

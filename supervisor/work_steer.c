@@ -42,6 +42,7 @@ void work_end(struct work *work, bool at_once)
 {
 	loop_timer_stop(&work->again);
 	end_processes(work, ENDING_REQUEUE, NULL, at_once);
+	watchers_tell(&work->up_watchers);
 	if (!work_has_process(work))
 		watchers_tell(&work->gone_watchers);
 }
@@ -62,17 +63,28 @@ static void undo_stop(struct work *work, bool by_flow)
 	watchers_tell(&work->gone_watchers); /* who waits for the end of a stop need not any more */
 }
 
+/* Without a flow nobody calls a work again but its restart rule, which a stop ends. */
+static void resume_service(struct work *work)
+{
+	if (work->app->config->has_flow || work_live_runs(work) > 0 ||
+	    loop_timer_pending(&work->again))
+		return;
+	work->streak = 0;
+	work_call_service(work);
+}
+
 void work_start(struct work *work, bool by_flow)
 {
 	bool changes = work->held || work->stopped || !all_serve(work);
 
 	undo_stop(work, by_flow);
-	if (work->app->stage != APP_RUNNING || work->held || !changes)
+	if (work->app->stage != APP_RUNNING || work->held)
+		return;
+	resume_service(work);
+	if (!changes)
 		return;
 	start_processes(work);
 	work_on_room(work);
-	if (!work->app->config->has_flow && work_live_runs(work) == 0)
-		work_call_service(work);
 	app_changed(work->app, "start");
 }
 
@@ -111,6 +123,8 @@ void work_restart(struct work *work, bool by_flow)
 			worker_start(work->workers[i]);
 	}
 	work->restarts++;
+	if (work->app->stage == APP_RUNNING)
+		resume_service(work);
 	work_on_room(work);
 	app_changed(work->app, "restart");
 }

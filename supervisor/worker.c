@@ -164,7 +164,6 @@ struct worker_death worker_death(const struct worker *worker)
 		.hello = worker->said_hello,
 		.timed_out = worker->timed_out,
 		.streak = worker->streak,
-		.served = worker->said_hello ? worker->ended_at - worker->hello_at : 0,
 	};
 }
 
@@ -272,6 +271,7 @@ void worker_give(struct worker *worker, struct run *run)
 
 	run->worker = worker;
 	run->attempt++;
+	run->asked_back = false;
 	run_list_append(&worker->runs, run);
 	msg.run.run = run->id;
 	msg.run.attempt = run->attempt;
@@ -280,10 +280,13 @@ void worker_give(struct worker *worker, struct run *run)
 	worker_step(worker, WORKER_ON_GIVE);
 }
 
-void worker_withdraw(struct worker *worker, const struct run *run)
+void worker_withdraw(struct worker *worker, struct run *run)
 {
 	struct lw_msg msg = { .id = LW_MSG_WITHDRAW };
 
+	if (run->asked_back)
+		return;
+	run->asked_back = true;
 	msg.withdraw.run = run->id;
 	worker_send(worker, &msg);
 }

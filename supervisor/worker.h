@@ -73,11 +73,10 @@ struct worker_death {
 	bool hello;      /* it had dialled in */
 	bool timed_out;  /* it had not, within start_timeout */
 	uint32_t streak; /* such deaths in a row, soon after the start and without a success */
-	int64_t served;  /* microseconds from its hello to its end */
 };
 struct worker_death worker_death(const struct worker *worker);
 /* Asks for the run to be given back unless it has begun. */
-void worker_withdraw(struct worker *worker, const struct run *run);
+void worker_withdraw(struct worker *worker, struct run *run);
 enum worker_state worker_state(const struct worker *worker);
 size_t worker_room(const struct worker *worker);          /* how many runs it takes now */
 void worker_give(struct worker *worker, struct run *run); /* takes the run out of its list */

@@ -123,6 +123,7 @@ static void send_runs_again(struct worker *worker)
 			continue;
 		}
 		first = false;
+		run->asked_back = false;
 		msg.run.run = run->id;
 		msg.run.attempt = run->attempt;
 		lw_call_parts(run->call, &msg.run.positional, &msg.run.named);
@@ -221,17 +222,23 @@ static void on_progress(struct worker *worker, const struct lw_msg *msg)
 		run->progress = share;
 }
 
+/* What the process says it did not begin it did not, though we took it for the one in hand. */
 static void on_withdrawn(struct worker *worker, const struct lw_msg *msg)
 {
 	struct run *run = worker->runs.first;
+	bool first;
 
 	while (run != NULL && run->id != msg->withdrawn.run)
 		run = run->next;
-	if (run == NULL || run->stage == STAGE_RUNNING)
+	if (run == NULL)
 		return;
+	first = run == worker->runs.first;
 	run_list_remove(&worker->runs, run);
 	run->worker = NULL;
-	work_on_run_lost(worker->work, run, NULL, NULL, false);
+	work_on_run_lost(worker->work, run, NULL, NULL, run->ending != ENDING_NO);
+	if (first)
+		next_run(worker);
+	work_on_room(worker->work);
 }
 
 static void on_hello_again(struct worker *worker, const struct lw_msg *msg)

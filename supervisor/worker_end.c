@@ -26,23 +26,43 @@ static size_t signal_tree(struct worker *worker, int signal)
 {
 	struct lw_pids pids = { 0 };
 	size_t n;
+	int r;
 
 	worker->tree.leader_gone = worker->pid == 0;
-	n = lw_tree_find(&worker->tree, &pids);
+	r = lw_tree_find(&worker->tree, &pids);
+	n = pids.count + (r < 0); /* who could not be seen may be there */
 	for (size_t i = 0; i < pids.count; i++)
 		(void)kill(pids.pids[i], signal);
 	lw_pids_done(&pids);
 	return n;
 }
 
-WORKER_ACTION(ask_to_stop)
+static void send_stop(struct worker *worker)
 {
 	struct lw_msg msg = { .id = LW_MSG_STOP };
 
-	if (worker->kill_at_once)
-		return act_kill(worker);
 	if (worker->fd >= 0)
 		worker_send_now(worker, &msg);
+}
+
+/* It dials while it is being stopped: its reports are welcome, and it hears of the stop. */
+WORKER_ACTION(welcome_stopping)
+{
+	struct lw_msg msg = { .id = LW_MSG_WELCOME };
+
+	msg.welcome.work = (struct lw_slice){ (const uint8_t *)worker->work->config->name,
+					      strlen(worker->work->config->name) };
+	msg.welcome.sequence = worker->applied;
+	worker_send_now(worker, &msg);
+	send_stop(worker);
+	return 0;
+}
+
+WORKER_ACTION(ask_to_stop)
+{
+	if (worker->kill_at_once)
+		return act_kill(worker);
+	send_stop(worker);
 	signal_group(worker, (int)worker->work->config->stop_signal);
 	signal_group(worker, SIGCONT);
 	if (!loop_timer_pending(&worker->timer))
@@ -123,8 +143,6 @@ WORKER_ACTION(end_tree)
 				 ? worker->work->config->stop_timeout
 				 : END_TERM_MOST;
 	worker->end_by += loop_now(worker->app->loop);
-	if (worker->kill_at_once)
-		worker->end_by = 0;
 	loop_timer_set(&worker->timer, SWEEP_EVERY);
 	return 0;
 }
@@ -142,7 +160,7 @@ static void name_survivors(struct worker *worker)
 
 WORKER_ACTION(sweep)
 {
-	bool kill_now = loop_now(worker->app->loop) >= worker->end_by;
+	bool kill_now = worker->kill_at_once || loop_now(worker->app->loop) >= worker->end_by;
 	size_t left;
 
 	(void)reaper_has_orphans(worker->app->reaper); /* zombies first */

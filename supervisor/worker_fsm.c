@@ -38,7 +38,7 @@
 	M(DISCONNECTED, EXIT,    ENDING,       end_tree)          \
 	M(STOPPING,     STOP,    STOPPING,     hurry)             \
 	M(STOPPING,     TIMEOUT, STOPPING,     kill)              \
-	M(STOPPING,     HELLO,   STOPPING,     ask_to_stop)       \
+	M(STOPPING,     HELLO,   STOPPING,     welcome_stopping)      \
 	M(STOPPING,     EMPTY,   STOPPING,     nothing)           \
 	M(STOPPING,     GIVE,    STOPPING,     nothing)           \
 	M(STOPPING,     HANGUP,  STOPPING,     nothing)           \

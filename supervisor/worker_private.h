@@ -61,10 +61,9 @@ struct worker {
 	int64_t ended_at;
 	bool asked; /* its end was asked for */
 	bool kill_at_once;
-	unsigned kills;  /* KILLs sent to this incarnation */
-	int64_t end_by;  /* ENDING: when TERM turns into KILL; monotonic */
-	bool end_killed; /* ENDING: KILL was sent to what is left */
-	char *error;     /* see worker_info */
+	unsigned kills; /* KILLs sent to this incarnation */
+	int64_t end_by; /* ENDING: when TERM turns into KILL; monotonic */
+	char *error;    /* see worker_info */
 
 	/* the channel */
 	int fd; /* -1: none */
@@ -101,6 +100,7 @@ WORKER_ACTION(leave_queue);
 WORKER_ACTION(spawn);
 WORKER_ACTION(not_spawned);
 WORKER_ACTION(welcome);
+WORKER_ACTION(welcome_stopping);
 WORKER_ACTION(begin);
 WORKER_ACTION(rest);
 WORKER_ACTION(await_dial);

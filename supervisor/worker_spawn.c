@@ -168,7 +168,6 @@ static void begin_incarnation(struct worker *worker)
 	worker->asked = worker->kill_at_once = false;
 	worker->said_hello = worker->died_badly = worker->timed_out = worker->succeeded = false;
 	worker->kills = 0;
-	worker->end_killed = false;
 	worker->applied = 0;
 	worker->window = 1;
 	free(worker->error);

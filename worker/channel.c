@@ -254,8 +254,9 @@ void channel_report(struct channel *channel, struct lw_msg *msg)
 		keep_state(channel, msg);
 	else if (msg->id == LW_MSG_RESULT)
 		keep_result(channel, msg);
-	else if (channel->welcomed && channel->out.size - channel->out_at < SEND_SIZE)
-		lw_msg_encode(&channel->out, msg);
+	else if (channel->welcomed &&
+		 (msg->id != LW_MSG_PROGRESS || channel->out.size - channel->out_at < SEND_SIZE))
+		lw_msg_encode(&channel->out, msg); /* progress alone may be left out */
 }
 
 /* ---- the connection ------------------------------------------------------------------ */

@@ -433,7 +433,8 @@ static size_t signal_tree(struct command *command, int number, bool everybody)
 {
 	struct lw_pids pids = { 0 };
 	pid_t group = getpgrp();
-	size_t count = lw_tree_find(&command->tree, &pids);
+	int found = lw_tree_find(&command->tree, &pids);
+	size_t count = pids.count;
 
 	for (size_t i = 0; i < count; i++) {
 		if (!everybody && getpgid(pids.pids[i]) == group)
@@ -443,7 +444,7 @@ static size_t signal_tree(struct command *command, int number, bool everybody)
 			(void)kill(pids.pids[i], SIGCONT);
 	}
 	lw_pids_done(&pids);
-	return count;
+	return found < 0 ? count + 1 : count; /* who could not be seen may be there */
 }
 
 static void reap(struct command *command)
@@ -495,8 +496,10 @@ static void command_exited(struct command *command)
 static void name_survivors(struct command *command, struct lw_buf *out)
 {
 	struct lw_pids pids = { 0 };
-	size_t count = lw_tree_find(&command->tree, &pids);
+	size_t count;
 
+	(void)lw_tree_find(&command->tree, &pids);
+	count = pids.count;
 	lw_buf_printf(out, "cannot be killed:");
 	for (size_t i = 0; i < count && i < 8; i++) {
 		char who[64];

@@ -124,8 +124,12 @@ static struct lw_tree tree_of(const struct leader *leader, const char *wanted)
 
 static size_t find(const struct lw_tree *tree)
 {
+	int r;
+
 	found.count = 0;
-	return lw_tree_find(tree, &found);
+	r = lw_tree_find(tree, &found);
+	cr_assert_geq(r, 0);
+	return (size_t)r;
 }
 
 static bool has(pid_t pid)
