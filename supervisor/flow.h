@@ -34,9 +34,6 @@ struct flow_result {
 /* One execution of flow(). */
 void flow_pass(struct flow *flow, struct app *app, struct flow_result *ret_result);
 
-/* Whether `call` is the one that the flow is making, written in canonical form. */
-bool flow_made_canonical(const struct flow *flow, struct lw_slice call);
-
 /* What the flow prints: one line, without newline. Set by the supervisor. */
 typedef void flow_print_fn(void *context, const char *line, size_t size);
 void flow_print_to(struct flow *flow, flow_print_fn *print, void *context);

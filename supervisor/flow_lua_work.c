@@ -487,11 +487,6 @@ static struct lw_slice make_call(lua_State *L, const struct flow_work *of, const
 	return lw_buf_slice(&flow->call);
 }
 
-bool flow_made_canonical(const struct flow *flow, struct lw_slice call)
-{
-	return flow->canonical && call.data == flow->call.data && call.size == flow->call.size;
-}
-
 static int work_method_run(lua_State *L)
 {
 	struct flow_work *of;
@@ -501,8 +496,10 @@ static int work_method_run(lua_State *L)
 	struct lw_err err;
 	int r;
 
-	r = work_call(work, call, FROM_FLOW, &answer, &err);
-	flow_of(L)->canonical = false;
+	if (flow_of(L)->canonical && work->config->cache_ignore.count == 0)
+		r = work_call_form(work, call, call, FROM_FLOW, &answer, &err);
+	else
+		r = work_call(work, call, FROM_FLOW, &answer, &err);
 	if (r < 0)
 		raise_of_work(L, of, &err);
 	if (answer.ends_pass)

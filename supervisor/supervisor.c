@@ -69,11 +69,15 @@ static int leave_config(const struct supervisor *supervisor, struct lw_err *err)
 	char *path = lw_format("%s/app.json", supervisor->state_dir);
 	LW_AUTO(lw_free)
 	char *fresh = lw_format("%s/app.json.new", supervisor->state_dir);
+	LW_AUTO(lw_close) int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	json_t *json = config_to_json(supervisor->config);
-	int r = json_dump_file(json, fresh, JSON_INDENT(2));
+	LW_AUTO_BUF text = { 0 };
 
+	lw_json_print(json, 2, &text);
+	lw_buf_add(&text, "\n", 1);
 	json_decref(json);
-	if (r < 0 || rename(fresh, path) < 0)
+	if (fd < 0 || write(fd, text.data, text.size) != (ssize_t)text.size ||
+	    rename(fresh, path) < 0)
 		return lw_err_sys(err, -errno, "cannot write '%s'", path);
 	return 0;
 }
@@ -268,10 +272,11 @@ static int run_app(struct supervisor *supervisor, struct lw_err *err)
 static int print_config(const struct config *config)
 {
 	json_t *json = config_to_json(config);
-	int r = json_dumpf(json, stdout, JSON_INDENT(2));
+	LW_AUTO_BUF text = { 0 };
 
+	lw_json_print(json, 2, &text);
 	json_decref(json);
-	return r == 0 && printf("\n") > 0 && fflush(stdout) == 0 ? EXIT_STOPPED : EXIT_APP;
+	return puts(lw_buf_text(&text)) >= 0 && fflush(stdout) == 0 ? EXIT_STOPPED : EXIT_APP;
 }
 
 static int complain(const struct lw_err *err, int status)

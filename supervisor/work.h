@@ -76,6 +76,10 @@ void work_reconfigure(struct work *work, struct work_config *take);
 LW_MUST_USE int work_call(struct work *work, struct lw_slice call, enum caller by,
 			  struct answer *ret_answer, struct lw_err *err);
 
+/* The same for a call whose canonical form the caller knows (and `form` may be `call` itself). */
+LW_MUST_USE int work_call_form(struct work *work, struct lw_slice call, struct lw_slice form,
+			       enum caller by, struct answer *ret_answer, struct lw_err *err);
+
 /* What that call would do, without doing it. The sentence is appended to `reason`. */
 LW_MUST_USE int work_explain(struct work *work, struct lw_slice call, struct answer *ret_answer,
 			     struct lw_key *ret_key, struct lw_buf *reason, struct lw_err *err);

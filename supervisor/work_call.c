@@ -130,14 +130,11 @@ static bool was_made(const struct work *work, const struct asked *asked)
 	return false;
 }
 
-static int ask(struct work *work, struct lw_slice call, enum caller by, struct asked *asked,
-	       struct lw_err *err)
+static void ask(struct work *work, struct lw_slice form, enum caller by, struct asked *asked)
 {
 	struct app *app = work->app;
-	int r = lw_call_canon(call, &work->config->cache_ignore, &app->scratch, &asked->form, err);
 
-	if (r < 0)
-		return r;
+	asked->form = form;
 	asked->key = cache_key(app->cache, asked->form);
 	asked->run = cache_find(app->cache, asked->key, asked->form);
 	if (is_forgotten(asked->run, by))
@@ -156,7 +153,6 @@ static int ask(struct work *work, struct lw_slice call, enum caller by, struct a
 		asked->decision = DECISION_HELD;
 		asked->why = WHY_OPERATOR;
 	}
-	return 0;
 }
 
 static void count_answer(struct work *work, const struct asked *asked)
@@ -219,15 +215,22 @@ static void deliver(struct work *work, struct run *run, struct answer *answer)
 int work_call(struct work *work, struct lw_slice call, enum caller by, struct answer *ret_answer,
 	      struct lw_err *err)
 {
+	struct lw_slice form;
+	int r = lw_call_canon(call, &work->config->cache_ignore, &work->app->scratch, &form, err);
+
+	return r < 0 ? r : work_call_form(work, call, form, by, ret_answer, err);
+}
+
+int work_call_form(struct work *work, struct lw_slice call, struct lw_slice form, enum caller by,
+		   struct answer *ret_answer, struct lw_err *err)
+{
 	struct asked asked;
 	int r;
 
 	if (work->retired)
 		return lw_err_set(err, -ESTALE, "work '%s' has left: no pass makes it any more",
 				  work->config->name);
-	r = ask(work, call, by, &asked, err);
-	if (r < 0)
-		return r;
+	ask(work, form, by, &asked);
 	if (asked.decision == DECISION_RUN) {
 		struct run *earlier = work->tentative;
 
@@ -266,10 +269,12 @@ int work_explain(struct work *work, struct lw_slice call, struct answer *ret_ans
 		 struct lw_key *ret_key, struct lw_buf *reason, struct lw_err *err)
 {
 	struct asked asked;
-	int r = ask(work, call, FROM_API, &asked, err);
+	struct lw_slice form;
+	int r = lw_call_canon(call, &work->config->cache_ignore, &work->app->scratch, &form, err);
 
 	if (r < 0)
 		return r;
+	ask(work, form, FROM_API, &asked);
 	*ret_key = asked.key;
 	*ret_answer = (struct answer){
 		.decision = asked.decision,
