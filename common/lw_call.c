@@ -376,8 +376,7 @@ static int write_pairs(struct writing *writing, struct lw_pair *pairs, uint32_t 
 static int write_map(struct writing *writing, uint32_t n)
 {
 	struct lw_pair few[SMALL_MAP];
-	LW_AUTO(lw_free)
-	struct lw_pair *many = NULL;
+	LW_AUTO(lw_free) struct lw_pair *many = NULL;
 	int r = enter(writing, 2 * (uint64_t)n);
 
 	if (r < 0)

@@ -374,10 +374,8 @@ static int find_in_path(const char *name, const char *base, char **ret_path)
 
 int lw_spawn_find(const char *name, const char *cwd, char **ret_path, struct lw_err *err)
 {
-	LW_AUTO(lw_free)
-	char *base = base_of(cwd);
-	LW_AUTO(lw_free)
-	char *path = NULL;
+	LW_AUTO(lw_free) char *base = base_of(cwd);
+	LW_AUTO(lw_free) char *path = NULL;
 	bool in_path = strchr(name, '/') == NULL;
 	int r;
 

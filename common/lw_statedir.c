@@ -55,8 +55,7 @@ static int split_conf(const char *conf, char **ret_folder, const char **ret_name
 {
 	const char *slash = strrchr(conf, '/');
 	const char *name = slash != NULL ? slash + 1 : conf;
-	LW_AUTO(lw_free)
-	char *folder = NULL;
+	LW_AUTO(lw_free) char *folder = NULL;
 	char real[PATH_MAX];
 
 	if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
@@ -87,8 +86,7 @@ static bool can_keep(const char *folder, const char *dot, const char *dir)
 /* XXH3 without a secret: the name only has to tell the apps of one person apart. */
 static int find_home(const char *folder, const char *name, char **ret_dir, struct lw_err *err)
 {
-	LW_AUTO(lw_free)
-	char *path = lw_format("%s/%s", folder, name);
+	LW_AUTO(lw_free) char *path = lw_format("%s/%s", folder, name);
 	unsigned long long hash = XXH3_64bits(path, strlen(path));
 	const char *state = setting("XDG_STATE_HOME");
 	const char *home = setting("HOME");
@@ -113,12 +111,9 @@ static int find_home(const char *folder, const char *name, char **ret_dir, struc
 
 static int find_beside(const char *conf, char **ret_dir, struct lw_err *err)
 {
-	LW_AUTO(lw_free)
-	char *folder = NULL;
-	LW_AUTO(lw_free)
-	char *dot = NULL;
-	LW_AUTO(lw_free)
-	char *dir = NULL;
+	LW_AUTO(lw_free) char *folder = NULL;
+	LW_AUTO(lw_free) char *dot = NULL;
+	LW_AUTO(lw_free) char *dir = NULL;
 	const char *name;
 	int r = split_conf(conf, &folder, &name, err);
 
@@ -149,8 +144,7 @@ int lw_statedir_find(const char *conf, const char *option, char **ret_dir, struc
 /* mkdir -p. What exists is not looked at here. */
 static int make_path(const char *dir, struct lw_err *err)
 {
-	LW_AUTO(lw_free)
-	char *path = lw_strdup(dir);
+	LW_AUTO(lw_free) char *path = lw_strdup(dir);
 	char *slash = path;
 
 	while (slash != NULL) {
@@ -167,8 +161,7 @@ static int make_path(const char *dir, struct lw_err *err)
 
 int lw_statedir_make(const char *dir, struct lw_err *err)
 {
-	LW_AUTO(lw_close)
-	int fd = -1;
+	LW_AUTO(lw_close) int fd = -1;
 	struct stat st;
 	int r = make_path(dir, err);
 
@@ -203,8 +196,7 @@ static void place_done(struct place *place)
 static int place_open(struct place *place, const char *path, struct lw_err *err)
 {
 	const char *slash = strrchr(path, '/');
-	LW_AUTO(lw_free)
-	char *folder = NULL;
+	LW_AUTO(lw_free) char *folder = NULL;
 
 	place->name = slash != NULL ? slash + 1 : path;
 	folder = slash == NULL   ? lw_strdup(".")
@@ -234,8 +226,7 @@ static int place_address(const struct place *place, const char *name, struct soc
 static int dial_place(const struct place *place, struct lw_err *err)
 {
 	const struct timeval patience = { .tv_sec = DIAL_SECONDS };
-	LW_AUTO(lw_close)
-	int fd = -1;
+	LW_AUTO(lw_close) int fd = -1;
 	struct sockaddr_un addr;
 	int r = place_address(place, place->name, &addr, err);
 	int taken;
@@ -291,8 +282,7 @@ static int check_stale(const struct place *place, const char *path, struct lw_er
  * than 0600, not even for a moment; rename shows it only when it listens. */
 static int bind_at(int fd, const struct place *place, struct lw_err *err)
 {
-	LW_AUTO(lw_free)
-	char *fresh = lw_format("%s.new", place->name);
+	LW_AUTO(lw_free) char *fresh = lw_format("%s.new", place->name);
 	struct sockaddr_un addr;
 	int r = place_address(place, fresh, &addr, err);
 
@@ -309,8 +299,7 @@ static int bind_at(int fd, const struct place *place, struct lw_err *err)
 int lw_socket_bind(const char *path, struct lw_err *err)
 {
 	__attribute__((cleanup(place_done))) struct place place = { .folder = -1 };
-	LW_AUTO(lw_close)
-	int fd = -1;
+	LW_AUTO(lw_close) int fd = -1;
 	int r = place_open(&place, path, err);
 	int taken;
 

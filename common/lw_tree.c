@@ -94,8 +94,7 @@ static ssize_t read_some(int fd, void *bytes, size_t size)
 /* The text of /proc/PID/stat; false when there is no such process. */
 static bool read_stat(int proc, pid_t pid, char text[STAT_ROOM])
 {
-	LW_AUTO(lw_close)
-	int fd = open_of(proc, pid, "stat");
+	LW_AUTO(lw_close) int fd = open_of(proc, pid, "stat");
 	ssize_t size = fd < 0 ? -1 : read_some(fd, text, STAT_ROOM - 1);
 
 	if (size <= 0)
@@ -140,8 +139,7 @@ static bool read_process(int proc, pid_t pid, struct process *process)
 
 static bool read_one(pid_t pid, struct process *process)
 {
-	LW_AUTO(lw_close)
-	int proc = open_proc();
+	LW_AUTO(lw_close) int proc = open_proc();
 
 	return proc >= 0 && read_process(proc, pid, process);
 }
@@ -162,8 +160,7 @@ bool lw_proc_lives(pid_t pid)
 
 void lw_proc_describe(pid_t pid, char *text, size_t room)
 {
-	LW_AUTO(lw_close)
-	int proc = open_proc();
+	LW_AUTO(lw_close) int proc = open_proc();
 	char stat_text[STAT_ROOM], *name = NULL, *end = NULL;
 
 	if (proc >= 0 && read_stat(proc, pid, stat_text)) {
@@ -217,8 +214,7 @@ static bool search_feed(struct search *search, const char *bytes, size_t size)
 static bool read_environ(int proc, pid_t pid, const char *entry, uint64_t *ret_size)
 {
 	struct search search = { .entry = entry, .size = strlen(entry) + 1 };
-	LW_AUTO(lw_close)
-	int fd = open_of(proc, pid, "environ");
+	LW_AUTO(lw_close) int fd = open_of(proc, pid, "environ");
 	char bytes[CHUNK];
 	ssize_t size;
 
@@ -369,8 +365,7 @@ static void scan_begin(struct scan *scan, const struct lw_tree *tree)
 
 static void scan_marks(struct scan *scan, const struct lw_tree *tree)
 {
-	LW_AUTO(lw_free)
-	char *entry = lw_format(MARK_NAME "%s", tree->mark);
+	LW_AUTO(lw_free) char *entry = lw_format(MARK_NAME "%s", tree->mark);
 
 	for (size_t i = 0; i < scan->count; i++) {
 		struct process *process = &scan->processes[i];

@@ -127,8 +127,7 @@ static int take_body(struct lw_slice in, size_t at, const char *head, bool end, 
 static int parse_from(struct lw_slice in, bool end, struct reply *reply, struct lw_err *err)
 {
 	size_t at = find_body(in);
-	LW_AUTO(lw_free)
-	char *head = NULL;
+	LW_AUTO(lw_free) char *head = NULL;
 
 	if (at == 0)
 		return 0;
@@ -261,8 +260,7 @@ int client_ask(const char *socket, const char *method, const char *path, const c
 	       double timeout, const struct ticker *ticker, struct reply *ret_reply,
 	       struct lw_err *err)
 {
-	LW_AUTO(lw_close)
-	int fd = lw_socket_dial(socket, err);
+	LW_AUTO(lw_close) int fd = lw_socket_dial(socket, err);
 	LW_AUTO_BUF out = { 0 };
 
 	if (fd < 0)

@@ -144,8 +144,7 @@ static int find_socket(struct job *job, struct lw_err *err)
 	const struct options *options = &job->options;
 	const char *control = getenv("LW_CONTROL");
 	const char *conf = options->conf != NULL ? options->conf : "app.conf";
-	LW_AUTO(lw_free)
-	char *dir = NULL;
+	LW_AUTO(lw_free) char *dir = NULL;
 	int r;
 
 	if (options->socket != NULL) {
@@ -238,8 +237,7 @@ static int complain_socket(const struct job *job, const struct lw_err *err)
 /* /api/v1/works/WORK/verb */
 static char *work_path(const struct job *job, const char *verb, const char *query)
 {
-	LW_AUTO(lw_free)
-	char *name = client_encode(job->words[0]);
+	LW_AUTO(lw_free) char *name = client_encode(job->words[0]);
 
 	return lw_format("/api/v1/works/%s%s%s%s", name, verb[0] != '\0' ? "/" : "", verb, query);
 }
@@ -280,8 +278,7 @@ static int ask(struct job *job, const char *method, const char *path, const char
 /* With a line that shows how far the call's run is, where somebody sees it. */
 static int ask_and_watch(struct job *job, const char *path, const char *body)
 {
-	LW_AUTO(lw_free)
-	char *explain = work_path(job, "explain", "");
+	LW_AUTO(lw_free) char *explain = work_path(job, "explain", "");
 	struct progress progress = { .explain = explain, .body = body };
 
 	return ask_with(job, "POST", path, body, 0, progress_wanted() ? &progress : NULL);
@@ -404,8 +401,7 @@ static void print_way_out(const struct job *job, const struct screen *screen, co
 
 static int show_works(struct job *job, const char *path)
 {
-	LW_AUTO(lw_free)
-	char *brief = lw_format("%s?brief=1", path);
+	LW_AUTO(lw_free) char *brief = lw_format("%s?brief=1", path);
 	struct screen screen = screen_of(stdout);
 	int status = get(job, given(job, OPT_JSON) ? path : brief);
 
@@ -420,8 +416,7 @@ static int show_works(struct job *job, const char *path)
 
 static int show_work(struct job *job)
 {
-	LW_AUTO(lw_free)
-	char *path = work_path(job, "", "");
+	LW_AUTO(lw_free) char *path = work_path(job, "", "");
 	struct screen screen = screen_of(stdout);
 	int status = get(job, path);
 
@@ -482,10 +477,8 @@ static int get_call(const struct job *job, char **ret_text)
 static int do_run(struct job *job)
 {
 	bool wait = given(job, OPT_WAIT);
-	LW_AUTO(lw_free)
-	char *path = work_path(job, "run", wait ? "" : "?wait=false");
-	LW_AUTO(lw_free)
-	char *body = NULL;
+	LW_AUTO(lw_free) char *path = work_path(job, "run", wait ? "" : "?wait=false");
+	LW_AUTO(lw_free) char *body = NULL;
 	struct screen screen = screen_of(stdout);
 	int status = get_call(job, &body);
 
@@ -543,8 +536,7 @@ static void print_retried(struct job *job, const json_t *answer)
 	json_t *count;
 
 	if (!given(job, OPT_ALL) && given(job, OPT_WAIT)) {
-		LW_AUTO(lw_free)
-		char *path = lw_format("/api/v1/runs/%lld", (long long)id);
+		LW_AUTO(lw_free) char *path = lw_format("/api/v1/runs/%lld", (long long)id);
 
 		if (get(job, path) == LWCTL_DONE)
 			print_run(&screen, answer_of(job));
@@ -564,10 +556,8 @@ static void print_retried(struct job *job, const json_t *answer)
 static int do_retry(struct job *job)
 {
 	bool wait = given(job, OPT_WAIT);
-	LW_AUTO(lw_free)
-	char *path = work_path(job, "retry", wait ? "?wait=true" : "");
-	LW_AUTO(lw_free)
-	char *body = NULL;
+	LW_AUTO(lw_free) char *path = work_path(job, "retry", wait ? "?wait=true" : "");
+	LW_AUTO(lw_free) char *body = NULL;
 	int status = get_calls(job, &body);
 	const json_t *answer;
 
@@ -593,10 +583,8 @@ static int do_retry(struct job *job)
 
 static int do_forget(struct job *job)
 {
-	LW_AUTO(lw_free)
-	char *path = work_path(job, "forget", "");
-	LW_AUTO(lw_free)
-	char *body = NULL;
+	LW_AUTO(lw_free) char *path = work_path(job, "forget", "");
+	LW_AUTO(lw_free) char *body = NULL;
 	int status = get_calls(job, &body);
 
 	if (status == LWCTL_DONE)
@@ -633,10 +621,8 @@ static void print_explained(const struct job *job, const json_t *answer, const c
 
 static int do_explain(struct job *job)
 {
-	LW_AUTO(lw_free)
-	char *path = work_path(job, "explain", "");
-	LW_AUTO(lw_free)
-	char *body = NULL;
+	LW_AUTO(lw_free) char *path = work_path(job, "explain", "");
+	LW_AUTO(lw_free) char *body = NULL;
 	int status = get_call(job, &body);
 
 	if (status == LWCTL_DONE)
@@ -654,8 +640,7 @@ static int do_runs(struct job *job)
 {
 	long limit = given(job, OPT_LIMIT) ? job->options.limit : 20;
 	bool one = job->word_count > 0;
-	LW_AUTO(lw_free)
-	char *query = lw_format("?limit=%ld", limit);
+	LW_AUTO(lw_free) char *query = lw_format("?limit=%ld", limit);
 	LW_AUTO(lw_free)
 	char *path = one ? work_path(job, "runs", query) : lw_format("/api/v1/runs%s", query);
 	struct screen screen = screen_of(stdout);
@@ -671,10 +656,8 @@ static int do_runs(struct job *job)
 
 static int do_show(struct job *job)
 {
-	LW_AUTO(lw_free)
-	char *id = client_encode(job->words[0]);
-	LW_AUTO(lw_free)
-	char *path = lw_format("/api/v1/runs/%s", id);
+	LW_AUTO(lw_free) char *id = client_encode(job->words[0]);
+	LW_AUTO(lw_free) char *path = lw_format("/api/v1/runs/%s", id);
 	struct screen screen = screen_of(stdout);
 	int status = get(job, path);
 
@@ -690,8 +673,7 @@ static int do_state(struct job *job)
 {
 	struct lw_err err = { 0 };
 	json_t *patch;
-	LW_AUTO(lw_free)
-	char *body = NULL;
+	LW_AUTO(lw_free) char *body = NULL;
 	int status;
 
 	if (patch_parse(job->words, job->word_count, &patch, &err) < 0)

@@ -259,8 +259,7 @@ static bool is_name(const char *word, size_t size)
 
 static int add_pair(struct call *call, const char *word, const char *equals, struct lw_err *err)
 {
-	LW_AUTO(lw_free)
-	char *name = lw_strndup(word, (size_t)(equals - word));
+	LW_AUTO(lw_free) char *name = lw_strndup(word, (size_t)(equals - word));
 	json_t *value = json_loads(equals + 1, JSON_READ | JSON_DECODE_ANY, NULL);
 
 	if (value == NULL)

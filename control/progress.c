@@ -63,8 +63,7 @@ static void write_line(struct progress *progress, const json_t *run)
 void progress_tick(void *context)
 {
 	struct progress *progress = context;
-	LW_AUTO(lw_free)
-	char *path = NULL;
+	LW_AUTO(lw_free) char *path = NULL;
 	json_t *run;
 
 	if (progress->run == 0)

@@ -82,8 +82,7 @@ static void fail(struct http_request *request, int status, const char *code, con
 		 const char *hint)
 {
 	LW_AUTO_BUF out = { 0 };
-	LW_AUTO(lw_free)
-	char *bare = NULL;
+	LW_AUTO(lw_free) char *bare = NULL;
 	size_t size = hint != NULL ? strlen(hint) : 0;
 
 	if (size > 3 && strncmp(hint, " (", 2) == 0)
@@ -907,8 +906,7 @@ static void hint_path(const char *path, char hint[HINT_MAX])
 {
 	size_t first = strcspn(path, "/");
 	size_t second = path[first] == '/' ? strcspn(path + first + 1, "/") : 0;
-	LW_AUTO(lw_free)
-	char *shape = NULL;
+	LW_AUTO(lw_free) char *shape = NULL;
 
 	hint[0] = '\0';
 	if (strlen(path) > 4 * LW_COUNT(rows))
@@ -1008,8 +1006,7 @@ static int check_pair(struct ask *ask, int allowed, const char *name, const char
 
 static int check_query(struct ask *ask, int allowed, struct lw_err *err)
 {
-	LW_AUTO(lw_free)
-	char *query = lw_strdup(ask->request->head.query);
+	LW_AUTO(lw_free) char *query = lw_strdup(ask->request->head.query);
 	char *rest = query;
 	char *pair;
 	int r = 0;

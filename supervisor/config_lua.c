@@ -267,8 +267,7 @@ static int read_zone(const struct reader *reader, int index, void *member)
 static int read_folder(const struct reader *reader, int index, void *member)
 {
 	const char *text = text_at(reader->L, index);
-	LW_AUTO(lw_free)
-	char *path = NULL;
+	LW_AUTO(lw_free) char *path = NULL;
 	struct stat about;
 
 	if (text == NULL || text[0] == '\0')
@@ -402,8 +401,7 @@ static int read_env(const struct reader *reader, int index, void *member)
 		return refuse(reader, index);
 	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
 		const char *name = text_at(L, -2), *text = text_at(L, -1);
-		LW_AUTO(lw_free)
-		char *word = NULL;
+		LW_AUTO(lw_free) char *word = NULL;
 
 		if (name == NULL || name[0] == '\0' || strchr(name, '=') != NULL)
 			return lw_err_set(reader->err, -EINVAL,
@@ -513,8 +511,7 @@ static int settle_program(struct work_config *work, const char *folder, bool loo
 			  struct lw_err *err)
 {
 	struct words *words = work->command.count > 0 ? &work->command : &work->program;
-	LW_AUTO(lw_free)
-	char *path = NULL;
+	LW_AUTO(lw_free) char *path = NULL;
 	struct lw_err found = { 0 };
 	char *name = words->words[0];
 	int r;

@@ -525,8 +525,7 @@ static void describe_error(struct flow *flow, lua_State *L, int status, char *te
 
 int flow_read_file(const char *path, struct lw_buf *out, struct lw_err *err)
 {
-	LW_AUTO(lw_close)
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	LW_AUTO(lw_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat about;
 	ssize_t n;
 
@@ -553,10 +552,8 @@ int flow_read_file(const char *path, struct lw_buf *out, struct lw_err *err)
 static int settle_path(const char *path, struct flow *flow, struct config *config,
 		       struct lw_err *err)
 {
-	LW_AUTO(lw_free)
-	char *for_folder = lw_strdup(path);
-	LW_AUTO(lw_free)
-	char *for_file = lw_strdup(path);
+	LW_AUTO(lw_free) char *for_folder = lw_strdup(path);
+	LW_AUTO(lw_free) char *for_file = lw_strdup(path);
 	char *folder = realpath(dirname(for_folder), NULL);
 
 	if (folder == NULL)
@@ -650,8 +647,7 @@ static int check_whole(struct flow *flow, const struct config *config, struct lw
 static int load(struct flow *flow, struct config *config, struct lw_err *err)
 {
 	LW_AUTO_BUF text = { 0 };
-	LW_AUTO(lw_free)
-	char *name = lw_format("@%s", flow->file);
+	LW_AUTO(lw_free) char *name = lw_format("@%s", flow->file);
 	struct flow_result ended = { .verdict = FLOW_ENDED };
 	struct chunk chunk;
 	char sentence[sizeof(err->text)] = "";
@@ -703,10 +699,8 @@ static struct flow *flow_alloc(void)
 int flow_load(const char *path, struct config **ret_config, struct flow **ret_flow,
 	      struct lw_err *err)
 {
-	LW_AUTO(config_free)
-	struct config *config = config_new();
-	LW_AUTO(flow_free)
-	struct flow *flow = flow_alloc();
+	LW_AUTO(config_free) struct config *config = config_new();
+	LW_AUTO(flow_free) struct flow *flow = flow_alloc();
 	int r = settle_path(path, flow, config, err);
 
 	if (r >= 0)

@@ -319,8 +319,7 @@ LW_AUTO_DEFINE(struct output *, output_close)
 int output_open(struct logs *logs, const char *work, uint64_t worker, struct output **ret_output,
 		struct lw_err *err)
 {
-	LW_AUTO(output_close)
-	struct output *output = LW_NEW(struct output);
+	LW_AUTO(output_close) struct output *output = LW_NEW(struct output);
 
 	output->logs = logs;
 	output->work = lw_strdup(work);
@@ -427,8 +426,7 @@ int logs_new(struct loop *loop, const struct logs_options *options, struct logs 
 	     struct lw_err *err)
 {
 	size_t most = options->queue_max == 0 ? QUEUE_MAX : options->queue_max;
-	LW_AUTO(lw_free)
-	char *folder = lw_format("%s/fifo", options->state_dir);
+	LW_AUTO(lw_free) char *folder = lw_format("%s/fifo", options->state_dir);
 	struct logs *logs;
 	int r = make_folder(folder, err);
 

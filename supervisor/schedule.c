@@ -564,8 +564,7 @@ LW_AUTO_DEFINE(struct schedule *, schedule_free)
 int schedule_new(struct loop *loop, void (*fired)(void *context), void *context,
 		 struct schedule **ret_schedule, struct lw_err *err)
 {
-	LW_AUTO(schedule_free)
-	struct schedule *schedule = LW_NEW(struct schedule);
+	LW_AUTO(schedule_free) struct schedule *schedule = LW_NEW(struct schedule);
 
 	tzset();
 	schedule->loop = loop;

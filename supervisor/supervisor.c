@@ -43,8 +43,7 @@ struct supervisor {
 
 static int take_lock(struct supervisor *supervisor, struct lw_err *err)
 {
-	LW_AUTO(lw_free)
-	char *path = lw_format("%s/lock", supervisor->state_dir);
+	LW_AUTO(lw_free) char *path = lw_format("%s/lock", supervisor->state_dir);
 	char pid[16] = "";
 
 	supervisor->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -65,10 +64,8 @@ static int take_lock(struct supervisor *supervisor, struct lw_err *err)
 /* The settled configuration, for clients. */
 static int leave_config(const struct supervisor *supervisor, struct lw_err *err)
 {
-	LW_AUTO(lw_free)
-	char *path = lw_format("%s/app.json", supervisor->state_dir);
-	LW_AUTO(lw_free)
-	char *fresh = lw_format("%s/app.json.new", supervisor->state_dir);
+	LW_AUTO(lw_free) char *path = lw_format("%s/app.json", supervisor->state_dir);
+	LW_AUTO(lw_free) char *fresh = lw_format("%s/app.json.new", supervisor->state_dir);
 	LW_AUTO(lw_close) int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	json_t *json = config_to_json(supervisor->config);
 	LW_AUTO_BUF text = { 0 };
@@ -96,8 +93,7 @@ static char *folder_of_this_program(void)
 
 static int find_worker_program(struct supervisor *supervisor, struct lw_err *err)
 {
-	LW_AUTO(lw_free)
-	char *folder = folder_of_this_program();
+	LW_AUTO(lw_free) char *folder = folder_of_this_program();
 
 	supervisor->worker_program = lw_format("%s/lw-worker", folder);
 	if (access(supervisor->worker_program, X_OK) < 0)

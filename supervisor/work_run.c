@@ -159,8 +159,7 @@ void work_on_begun(struct work *work, struct run *run)
 
 void work_on_result(struct work *work, struct run *run, const struct lw_msg_result *result)
 {
-	LW_AUTO(lw_free)
-	char *reason = NULL, *message = NULL;
+	LW_AUTO(lw_free) char *reason = NULL, *message = NULL;
 
 	if (result->success) {
 		run_set_result(run, result->value);
@@ -176,8 +175,7 @@ void work_on_result(struct work *work, struct run *run, const struct lw_msg_resu
 void work_on_run_lost(struct work *work, struct run *run, const char *reason, const char *message,
 		      bool begun)
 {
-	LW_AUTO(lw_free)
-	char *text = NULL;
+	LW_AUTO(lw_free) char *text = NULL;
 
 	if (!begun) { /* it was only sent ahead, whatever we thought */
 		if (run->stage == STAGE_RUNNING)

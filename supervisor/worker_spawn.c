@@ -113,8 +113,7 @@ static int spawn_process(struct worker *worker, struct lw_err *err)
 				  .session = true,
 				  .files = &worker->app->child_files,
 				  .fd_count = 3 };
-	LW_AUTO(lw_free)
-	char *file = NULL;
+	LW_AUTO(lw_free) char *file = NULL;
 	char **argv;
 	int fds[2];
 	int r;

@@ -292,8 +292,7 @@ static int address(const char *path, struct sockaddr_un *ret_address, int *ret_f
 		return 0;
 	}
 	if (name != NULL) {
-		LW_AUTO(lw_free)
-		char *folder = lw_strndup(path, (size_t)(name - path) + 1);
+		LW_AUTO(lw_free) char *folder = lw_strndup(path, (size_t)(name - path) + 1);
 
 		*ret_folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	}
@@ -307,10 +306,8 @@ static int address(const char *path, struct sockaddr_un *ret_address, int *ret_f
 static int dial_socket(const char *path)
 {
 	struct sockaddr_un to = { 0 };
-	LW_AUTO(lw_close)
-	int folder = -1;
-	LW_AUTO(lw_close)
-	int fd = -1;
+	LW_AUTO(lw_close) int folder = -1;
+	LW_AUTO(lw_close) int fd = -1;
 	int taken, r = address(path, &to, &folder);
 
 	if (r < 0)
@@ -634,8 +631,7 @@ int channel_new(unsigned window, struct channel **ret_channel, struct lw_err *er
 {
 	const char *path = getenv("LW_SOCKET"), *token = getenv("LW_TOKEN");
 	const char *mark = getenv("LW_WORKER");
-	LW_AUTO(channel_free)
-	struct channel *channel = NULL;
+	LW_AUTO(channel_free) struct channel *channel = NULL;
 
 	if (path == NULL || token == NULL || mark == NULL)
 		return lw_err_set(err, -EINVAL,

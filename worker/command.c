@@ -379,8 +379,7 @@ static int prepare_environment(struct command *command, struct lw_err *err)
 
 static int start(struct command *command, struct lw_err *err)
 {
-	LW_AUTO(lw_free)
-	char *path = NULL;
+	LW_AUTO(lw_free) char *path = NULL;
 	struct lw_spawn spawn = { .envp = command->envp, .fd_count = 4 };
 	int pidfd, r;
 

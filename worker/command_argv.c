@@ -132,8 +132,7 @@ static bool nth(struct lw_slice list, unsigned long n, struct lw_slice *ret_valu
 static int substitute(const char *text, size_t size, struct lw_slice positional,
 		      struct lw_slice named, struct lw_buf *out, struct lw_err *err)
 {
-	LW_AUTO(lw_free)
-	char *name = lw_strndup(text + 1, size - 2);
+	LW_AUTO(lw_free) char *name = lw_strndup(text + 1, size - 2);
 	struct lw_slice value;
 
 	if (isdigit((unsigned char)name[0])) {
@@ -216,8 +215,7 @@ static int by_name(const void *left, const void *right)
 
 static int append_pair(const struct pair *pair, struct words *out, struct lw_err *err)
 {
-	LW_AUTO(lw_free)
-	char *name = lw_strndup(pair->name.data, pair->name.size);
+	LW_AUTO(lw_free) char *name = lw_strndup(pair->name.data, pair->name.size);
 	struct lw_item item = read_item(pair->value);
 	int r = 0;
 
@@ -236,8 +234,7 @@ static int append_pair(const struct pair *pair, struct words *out, struct lw_err
 static int append_named(struct lw_slice named, struct words *out, struct lw_err *err)
 {
 	const uint8_t *at = named.data, *end = named.data + named.size;
-	LW_AUTO(lw_free)
-	struct pair *pairs = NULL;
+	LW_AUTO(lw_free) struct pair *pairs = NULL;
 	struct lw_item map;
 	int r = 0;
 

@@ -19,8 +19,7 @@
 
 static void note(struct lines *lines, const char *why)
 {
-	LW_AUTO(lw_free)
-	char *text = NULL;
+	LW_AUTO(lw_free) char *text = NULL;
 
 	if (++lines->bad > LINES_NOTES_MAX)
 		return;
@@ -171,8 +170,7 @@ static void json_decref_auto(json_t **json)
 static void apply(struct lines *lines, const char *line, size_t size)
 {
 	json_error_t error;
-	LW_AUTO(json_decref)
-	json_t *json = json_loadb(line, size, JSON_ALLOW_NUL, &error);
+	LW_AUTO(json_decref) json_t *json = json_loadb(line, size, JSON_ALLOW_NUL, &error);
 	const char *name;
 	json_t *value;
 	struct lw_err err = { 0 };

@@ -105,8 +105,7 @@ void stderr_add(struct stderr_copy *copy, const void *bytes, size_t size)
 /* What we say ourselves is dropped when it could not be written for long. */
 void stderr_say(struct stderr_copy *copy, const char *text)
 {
-	LW_AUTO(lw_free)
-	char *line = lw_format("lw-worker: %s\n", text);
+	LW_AUTO(lw_free) char *line = lw_format("lw-worker: %s\n", text);
 
 	if (!stderr_full(copy))
 		write_on(copy, line, strlen(line));

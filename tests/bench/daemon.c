@@ -295,10 +295,8 @@ static json_t *ask_status(const struct daemon *daemon)
 {
 	static const char request[] = "GET /api/v1/status HTTP/1.1\r\nHost: lw\r\n"
 				      "Connection: close\r\n\r\n";
-	LW_AUTO(lw_free)
-	char *answer = NULL;
-	LW_AUTO(lw_close)
-	int fd = dial(daemon);
+	LW_AUTO(lw_free) char *answer = NULL;
+	LW_AUTO(lw_close) int fd = dial(daemon);
 	const char *body;
 
 	if (fd < 0 || send(fd, request, strlen(request), MSG_NOSIGNAL) < 0)

@@ -13,10 +13,8 @@ static double cpu_us(void)
 
 double floor_hash(size_t size)
 {
-	LW_AUTO(lw_free)
-	uint8_t *given = lw_alloc(size);
-	LW_AUTO(lw_free)
-	uint8_t *kept = lw_alloc(size);
+	LW_AUTO(lw_free) uint8_t *given = lw_alloc(size);
+	LW_AUTO(lw_free) uint8_t *kept = lw_alloc(size);
 	struct samples rounds = { 0 };
 	size_t repeat = (64u << 20) / size;
 	volatile uint64_t sink = 0; /* keeps the compiler from dropping the work */

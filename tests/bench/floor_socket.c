@@ -69,8 +69,7 @@ static void ping(int cpu, int peer_cpu, size_t count, int report_to)
 {
 	struct peer peer = peer_start(peer_cpu);
 	size_t warm_up = count / 10;
-	LW_AUTO(lw_free)
-	double *took = lw_alloc(count * sizeof(double));
+	LW_AUTO(lw_free) double *took = lw_alloc(count * sizeof(double));
 	char bytes[MESSAGE] = { 0 };
 
 	stay_on(cpu);

@@ -45,8 +45,7 @@ static bool await_mains(struct board *board, uint64_t count)
 
 double floor_start(struct board *board, const char *const *argv, size_t count)
 {
-	LW_AUTO(lw_free)
-	pid_t *pids = lw_alloc(count * sizeof(pid_t));
+	LW_AUTO(lw_free) pid_t *pids = lw_alloc(count * sizeof(pid_t));
 	uint64_t before = atomic_load(&board->mains);
 	int64_t begin = now_ns();
 	double took = NAN;

@@ -76,8 +76,7 @@ static void read_reply(int fd, struct lw_buf *reply)
 
 struct rig_answer rig_http(const char *method, const char *path, const char *body)
 {
-	LW_AUTO(lw_close)
-	int fd = rig_dial(rig_path(".lw/app.conf/control.sock"));
+	LW_AUTO(lw_close) int fd = rig_dial(rig_path(".lw/app.conf/control.sock"));
 	LW_AUTO_BUF request = { 0 };
 	LW_AUTO_BUF reply = { 0 };
 	struct rig_answer answer = { 0 };

@@ -61,8 +61,7 @@ static char *slurp(int fd, size_t *ret_size)
 const char *rig_read(const char *name)
 {
 	const char *path = name[0] == '/' ? name : rig_path(name);
-	LW_AUTO(lw_close)
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	LW_AUTO(lw_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	size_t size;
 
 	return fd < 0 ? NULL : slurp(fd, &size);
@@ -70,10 +69,8 @@ const char *rig_read(const char *name)
 
 static void copy(const char *from, const char *to, mode_t mode)
 {
-	LW_AUTO(lw_close)
-	int in = open(from, O_RDONLY | O_CLOEXEC);
-	LW_AUTO(lw_close)
-	int out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, mode);
+	LW_AUTO(lw_close) int in = open(from, O_RDONLY | O_CLOEXEC);
+	LW_AUTO(lw_close) int out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, mode);
 	size_t size = 0;
 	const char *text = in < 0 ? "" : slurp(in, &size);
 

@@ -25,10 +25,8 @@ Test(base, memory_comes_zeroed_and_never_null)
 
 Test(base, copies_of_text_end_in_nul)
 {
-	LW_AUTO(lw_free)
-	char *part = lw_strndup("abcdef", 3), *none = lw_strndup(NULL, 0);
-	LW_AUTO(lw_free)
-	char *whole = lw_strdup("ab");
+	LW_AUTO(lw_free) char *part = lw_strndup("abcdef", 3), *none = lw_strndup(NULL, 0);
+	LW_AUTO(lw_free) char *whole = lw_strdup("ab");
 
 	cr_assert_str_eq(part, "abc");
 	cr_assert_str_eq(none, "");
@@ -38,8 +36,7 @@ Test(base, copies_of_text_end_in_nul)
 
 Test(base, format_returns_what_printf_would_print)
 {
-	LW_AUTO(lw_free)
-	char *text = lw_format("%s-%d", "a", 7);
+	LW_AUTO(lw_free) char *text = lw_format("%s-%d", "a", 7);
 
 	cr_assert_str_eq(text, "a-7");
 }
@@ -49,8 +46,7 @@ Test(base, what_is_taken_is_not_freed)
 	char *kept;
 
 	{
-		LW_AUTO(lw_free)
-		char *local = lw_strdup("kept");
+		LW_AUTO(lw_free) char *local = lw_strdup("kept");
 
 		kept = LW_TAKE(local);
 		cr_assert_null(local);
@@ -64,8 +60,7 @@ Test(base, a_descriptor_closes_with_its_scope_and_errno_stays)
 	int number;
 
 	{
-		LW_AUTO(lw_close)
-		int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		LW_AUTO(lw_close) int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 		cr_assert_geq(fd, 0);
 		number = fd;

@@ -151,8 +151,7 @@ Test(http_parse, percent_signs_are_decoded_and_what_is_no_text_is_refused)
 	/* clang-format on */
 
 	for (size_t i = 0; i < LW_COUNT(rows); i++) {
-		LW_AUTO(lw_free)
-		char *out = http_decode(rows[i].in, strlen(rows[i].in));
+		LW_AUTO(lw_free) char *out = http_decode(rows[i].in, strlen(rows[i].in));
 
 		if (rows[i].out == NULL)
 			cr_expect_null(out, "%s", rows[i].in);
@@ -647,10 +646,8 @@ Test(http, the_runs_of_all_works_come_newest_first)
 	size_t i;
 
 	for (i = 0; i < LW_COUNT(works); i++) {
-		LW_AUTO(lw_free)
-		char *target = lw_format("works/%s/run?wait=false", works[i]);
-		LW_AUTO(lw_free)
-		char *body = lw_format("{\"args\":[%zu]}", i);
+		LW_AUTO(lw_free) char *target = lw_format("works/%s/run?wait=false", works[i]);
+		LW_AUTO(lw_free) char *body = lw_format("{\"args\":[%zu]}", i);
 
 		cr_assert_eq(exchange("POST", target, body, &json), 200);
 		json_decref(json);
@@ -939,8 +936,7 @@ Test(http, a_client_that_stops_reading_holds_up_nobody_and_is_not_buffered_for)
 	json_t *json;
 
 	for (int i = 0; i < 1000; i++) {
-		LW_AUTO(lw_free)
-		char *name = lw_format("work-%d", i);
+		LW_AUTO(lw_free) char *name = lw_format("work-%d", i);
 
 		add_work(name);
 	}

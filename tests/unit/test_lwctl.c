@@ -184,8 +184,7 @@ Test(lwctl, a_patch_of_the_state_is_an_object_or_pairs)
 /* The words that a shell makes of `line`. */
 static size_t shell_words(const char *line, char words[ARGS_MAX][100])
 {
-	LW_AUTO(lw_free)
-	char *command = lw_format("printf '%%s\\n' %s", line);
+	LW_AUTO(lw_free) char *command = lw_format("printf '%%s\\n' %s", line);
 	FILE *shell = popen(command, "r");
 	size_t count = 0;
 
@@ -297,8 +296,7 @@ Test(lwctl, an_answer_that_is_no_http_is_an_error)
 
 Test(lwctl, a_name_is_encoded_as_one_segment_of_a_path)
 {
-	LW_AUTO(lw_free)
-	char *encoded = client_encode("t\xc3\xa4g/x y?");
+	LW_AUTO(lw_free) char *encoded = client_encode("t\xc3\xa4g/x y?");
 
 	cr_expect_str_eq(encoded, "t%C3%A4g%2Fx%20y%3F");
 }
@@ -375,8 +373,7 @@ static const char one_work[] =
 
 Test(lwctl, a_table_shows_when_a_work_is_tried_again_and_what_killed_it)
 {
-	LW_AUTO(lw_free)
-	char *text = printed(0, false, one_work);
+	LW_AUTO(lw_free) char *text = printed(0, false, one_work);
 
 	cr_expect_not_null(strstr(text, "next try in 3.2 s; last: exit status 1"), "%s", text);
 	cr_expect_not_null(strstr(text, "3.2 s ago"), "%s", text);
@@ -386,8 +383,7 @@ Test(lwctl, a_table_shows_when_a_work_is_tried_again_and_what_killed_it)
 
 Test(lwctl, what_a_work_wrote_cannot_steer_the_terminal)
 {
-	LW_AUTO(lw_free)
-	char *text = printed(0, false, one_work);
+	LW_AUTO(lw_free) char *text = printed(0, false, one_work);
 
 	cr_expect_null(strchr(text, '\033'), "%s", text);
 	cr_expect_not_null(strstr(text, "cannot?[2Jread it"), "%s", text);
@@ -448,8 +444,7 @@ Test(lwctl, a_narrow_terminal_costs_notes_then_names_then_columns_and_never_pids
 	/* clang-format on */
 
 	for (size_t i = 0; i < LW_COUNT(rows); i++) {
-		LW_AUTO(lw_free)
-		char *text = printed(rows[i].width, false, one_work);
+		LW_AUTO(lw_free) char *text = printed(rows[i].width, false, one_work);
 		bool pids = strstr(rows[i].titles, "PROCESSES") != NULL;
 		char titles[100];
 
@@ -469,8 +464,7 @@ Test(lwctl, a_narrow_terminal_costs_notes_then_names_then_columns_and_never_pids
 
 Test(lwctl, colours_are_printed_only_when_asked_for)
 {
-	LW_AUTO(lw_free)
-	char *text = printed(0, true, one_work);
+	LW_AUTO(lw_free) char *text = printed(0, true, one_work);
 
 	cr_expect_not_null(strstr(text, "\033[31mfailed\033[0m"), "%s", text);
 }
@@ -512,9 +506,10 @@ static char *printed_object(void (*print)(const struct screen *, const json_t *)
 Test(lwctl, a_work_shows_which_run_a_process_has_and_how_far_it_is)
 {
 	LW_AUTO(lw_free)
-	char *text = printed_object(
-		print_work, "{\"name\":\"w\",\"stage\":\"running\",\"processes\":[{\"pid\":7,"
-			    "\"state\":\"busy\",\"run\":12,\"progress\":0.29,\"starts\":1}]}");
+	char *text =
+		printed_object(print_work,
+			       "{\"name\":\"w\",\"stage\":\"running\",\"processes\":[{\"pid\":7,"
+			       "\"state\":\"busy\",\"run\":12,\"progress\":0.29,\"starts\":1}]}");
 
 	cr_expect_not_null(strstr(text, "7 busy"), "%s", text);
 	cr_expect_not_null(strstr(text, "pid 7, busy with run 12, 29 %, started once"), "%s", text);
@@ -582,10 +577,8 @@ static char *names_in(const char *file, const char *before)
 
 Test(lwctl, the_manual_of_the_supervisor_has_the_options_of_its_help_in_their_order)
 {
-	LW_AUTO(lw_free)
-	char *help = names_in(LW_SOURCE "/supervisor/main.c", "\t\"  --");
-	LW_AUTO(lw_free)
-	char *manual = names_in(LW_SOURCE "/man/lw-supervisor.8", ".It Fl -");
+	LW_AUTO(lw_free) char *help = names_in(LW_SOURCE "/supervisor/main.c", "\t\"  --");
+	LW_AUTO(lw_free) char *manual = names_in(LW_SOURCE "/man/lw-supervisor.8", ".It Fl -");
 
 	cr_assert_neq(help[0], '\0');
 	cr_expect_str_eq(manual, help);

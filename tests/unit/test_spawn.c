@@ -384,8 +384,7 @@ static void make_files(void)
 
 static void expect_found(const char *name, const char *cwd, const char *expected)
 {
-	LW_AUTO(lw_free)
-	char *path = NULL;
+	LW_AUTO(lw_free) char *path = NULL;
 	struct lw_err err = { 0 };
 
 	cr_assert_eq(lw_spawn_find(name, cwd, &path, &err), 0, "%s", err.text);

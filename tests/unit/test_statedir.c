@@ -28,8 +28,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	LW_AUTO(lw_free)
-	char *remove = lw_format("rm -rf '%s'", folder);
+	LW_AUTO(lw_free) char *remove = lw_format("rm -rf '%s'", folder);
 
 	cr_assert_eq(chdir("/"), 0);
 	cr_assert_eq(system(remove), 0);
@@ -41,10 +40,8 @@ TestSuite(lw_socket, .init = setup, .fini = teardown);
 /* The state directory is `before` (NULL: nothing) and `rest`. */
 static void expect_dir(const char *conf, const char *option, const char *before, const char *rest)
 {
-	LW_AUTO(lw_free)
-	char *expected = lw_format("%s%s", before != NULL ? before : "", rest);
-	LW_AUTO(lw_free)
-	char *dir = NULL;
+	LW_AUTO(lw_free) char *expected = lw_format("%s%s", before != NULL ? before : "", rest);
+	LW_AUTO(lw_free) char *dir = NULL;
 	struct lw_err err = { 0 };
 
 	cr_assert_eq(lw_statedir_find(conf, option, &dir, &err), 0, "%s", err.text);
@@ -59,8 +56,7 @@ Test(statedir, lies_beside_app_conf_when_nothing_else_is_said)
 
 Test(statedir, is_the_same_by_every_path_to_the_folder_of_app_conf)
 {
-	LW_AUTO(lw_free)
-	char *conf = lw_format("%s/../%s/b.conf", folder, strrchr(folder, '/'));
+	LW_AUTO(lw_free) char *conf = lw_format("%s/../%s/b.conf", folder, strrchr(folder, '/'));
 
 	cr_assert_eq(symlink(folder, "link"), 0);
 	expect_dir("link/b.conf", NULL, folder, "/.lw/b.conf");
@@ -81,10 +77,8 @@ Test(statedir, option_comes_before_lw_state_dir_before_systemd)
 
 Test(statedir, of_a_folder_that_cannot_be_written_lies_in_the_users_own)
 {
-	LW_AUTO(lw_free)
-	char *dir = NULL;
-	LW_AUTO(lw_free)
-	char *other = NULL;
+	LW_AUTO(lw_free) char *dir = NULL;
+	LW_AUTO(lw_free) char *other = NULL;
 	struct lw_err err = { 0 };
 
 	cr_assert_eq(mkdir("one", 0755), 0);
@@ -106,8 +100,7 @@ Test(statedir, of_a_folder_that_cannot_be_written_lies_in_the_users_own)
 
 Test(statedir, of_a_missing_folder_is_an_error_that_names_it)
 {
-	LW_AUTO(lw_free)
-	char *dir = NULL;
+	LW_AUTO(lw_free) char *dir = NULL;
 	struct lw_err err = { 0 };
 
 	cr_assert_eq(lw_statedir_find("nowhere/app.conf", NULL, &dir, &err), -ENOENT);
@@ -157,12 +150,9 @@ Test(statedir, that_is_a_file_is_an_error)
 static void meet(const char *path)
 {
 	struct lw_err err = { 0 };
-	LW_AUTO(lw_close)
-	int server = lw_socket_bind(path, &err);
-	LW_AUTO(lw_close)
-	int client = -1;
-	LW_AUTO(lw_close)
-	int met = -1;
+	LW_AUTO(lw_close) int server = lw_socket_bind(path, &err);
+	LW_AUTO(lw_close) int client = -1;
+	LW_AUTO(lw_close) int met = -1;
 	struct stat st;
 
 	cr_assert_geq(server, 0, "%s", err.text);
@@ -208,8 +198,7 @@ Test(lw_socket, left_by_a_dead_process_is_replaced)
 Test(lw_socket, in_use_is_not_taken_away)
 {
 	struct lw_err err = { 0 };
-	LW_AUTO(lw_close)
-	int server = lw_socket_bind("busy.sock", &err);
+	LW_AUTO(lw_close) int server = lw_socket_bind("busy.sock", &err);
 
 	cr_assert_geq(server, 0, "%s", err.text);
 	cr_assert_eq(lw_socket_bind("busy.sock", &err), -EADDRINUSE);
