@@ -116,11 +116,11 @@ void work_free(struct work *work)
 	free(work);
 }
 
-/* ---- history: runs that are over, newest last ---------------------------------------------------- */
+/* ---- history: runs that live, and the latest that are over; newest last ---------------------------------------------------- */
 
 static size_t run_bytes(const struct run *run)
 {
-	return sizeof(*run) + run->form_size + run->call.size;
+	return sizeof(*run) + run->form_size + run->call.size + run->result.size;
 }
 
 void work_history_add(struct work *work, struct run *run)
@@ -131,8 +131,6 @@ void work_history_add(struct work *work, struct run *run)
 	else
 		work->oldest = run;
 	work->newest = run_ref(run);
-	work->history_count++;
-	work->history_bytes += run_bytes(run);
 }
 
 static void history_drop(struct work *work, struct run *run)
@@ -146,16 +144,20 @@ static void history_drop(struct work *work, struct run *run)
 	else
 		work->newest = run->older;
 	run->older = run->newer = NULL;
-	work->history_count--;
-	work->history_bytes -= run_bytes(run);
+	if (stage_over(run->stage)) {
+		work->history_count--;
+		work->history_bytes -= run_bytes(run);
+	}
 	run_unref(run);
 }
 
-/* What is not over, or is watched, stays whatever its age. */
-void work_history_trim(struct work *work)
+/* The run is over. What is not, or is watched, stays whatever its age. */
+void work_history_over(struct work *work, const struct run *over)
 {
 	struct run *run = work->oldest;
 
+	work->history_count++;
+	work->history_bytes += run_bytes(over);
 	while (run != NULL &&
 	       (work->history_count > WORK_HISTORY || work->history_bytes > HISTORY_BYTES)) {
 		struct run *newer = run->newer;

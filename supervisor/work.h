@@ -30,9 +30,8 @@ struct work {
 	struct run_list delayed;     /* pending, waiting for retry_delay */
 	struct run *tentative;       /* overlap = latest: the last call of this pass */
 	struct run *latest;          /* the run of the call made most recently, or NULL */
-	struct run *newest, *oldest; /* history */
-	size_t history_count;
-	size_t history_bytes;
+	struct run *newest, *oldest; /* history: what lives, and the latest that are over */
+	size_t history_count, history_bytes; /* of those that are over */
 	bool held;    /* an operator's stop holds */
 	bool stopped; /* w:stop() by the flow; the next call undoes it */
 	bool made_in_pass;

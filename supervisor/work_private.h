@@ -6,7 +6,7 @@
 
 /* work.c */
 void work_history_add(struct work *work, struct run *run);
-void work_history_trim(struct work *work);
+void work_history_over(struct work *work, const struct run *over);
 void work_note_status(struct work *work, const struct run *run);
 
 /* work_call.c */

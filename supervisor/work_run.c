@@ -71,7 +71,7 @@ void work_finish(struct work *work, struct run *run, enum stage stage, const cha
 	watchers_tell(&run->watchers);
 	if (run->by == FROM_RULE)
 		work_service_over(work, run);
-	work_history_trim(work);
+	work_history_over(work, run);
 	run_unref(run);
 }
 

@@ -1,0 +1,157 @@
+/* e2e_recovery.c - runs come to an end, once, whatever becomes of processes, pools and works in
+ * between. Run by ctest, one test a process. */
+#include "rig.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define SERVE(window) "program = { lw.env('FAKE'), 'serve', '" window "' }, parallel = true"
+
+TEST(restarts_of_a_work_that_is_sent_runs_ahead_run_nothing_twice)
+{
+	struct rig_proc *proc = rig_up(
+		"work 'job' { " SERVE(
+			"16") ", processes = 2 }\n"
+			      "function flow()\n"
+			      "  local done = 0\n"
+			      "  for i = 1, 2000 do\n"
+			      "    if job:run{ value = i }.has_succeeded then done = done + 1 end\n"
+			      "  end\n"
+			      "  if done == 2000 then lw.stop('all of them') end\n"
+			      "end\n",
+		"--no-prefix", NULL);
+
+	for (int i = 0; i < 3; i++)
+		(void)rig_ctl("restart", "job", NULL); /* it may be over by then */
+	CHECK_INT(rig_exit(proc), 0);
+	CHECK_INT(rig_count(proc, RIG_OUT, "ran value="), 2000);
+}
+
+TEST(a_run_sent_ahead_to_a_busy_process_goes_to_an_idle_one)
+{
+	rig_gate("gate");
+	struct rig_proc *proc =
+		rig_up("work 'job' { " SERVE("2") ", processes = 2 }\n"
+						  "function flow()\n"
+						  "  job:run{ act = 'gate' }\n"
+						  "  for i = 1, 3 do job:run{ value = i } end\n"
+						  "end\n",
+		       "--no-prefix", NULL);
+
+	AWAIT(rig_number(rig_work("job"), "runs.succeeded") == 3);
+	CHECK_INT(rig_number(rig_work("job"), "runs.running"), 1);
+	rig_open_gate("gate", 1);
+	AWAIT(rig_number(rig_work("job"), "runs.succeeded") == 4);
+	rig_down(proc);
+}
+
+TEST(a_service_that_was_stopped_goes_on_after_a_restart)
+{
+	struct rig_proc *proc = rig_up("work 'svc' { command = { 'sleep', '1000' } }\n", NULL);
+
+	AWAIT(rig_is(rig_work("svc"), "stage", "running"));
+	CHECK_INT(rig_ctl("stop", "svc", NULL).status, 0);
+	CHECK_INT(rig_ctl("restart", "svc", NULL).status, 0);
+	AWAIT(rig_is(rig_work("svc"), "stage", "running"));
+	CHECK_INT(rig_ctl("stop", "svc", NULL).status, 0);
+	CHECK_INT(rig_ctl("start", "svc", NULL).status, 0);
+	AWAIT(rig_is(rig_work("svc"), "stage", "running"));
+	rig_down(proc);
+}
+
+TEST(a_call_fails_when_the_only_process_of_the_pool_that_was_started_gives_up)
+{
+	struct rig_proc *proc =
+		rig_up("work 'bad' { program = '/bin/false', processes = 2, parallel = true,\n"
+		       "  start_with_flow = false, restart = 'never', raise_exception = false }\n"
+		       "function flow() bad:run() end\n",
+		       NULL);
+
+	AWAIT(rig_number(rig_work("bad"), "runs.failed") == 1);
+	CHECK_HAS(rig_string(rig_work("bad"), "message"), "does not start");
+	rig_down(proc);
+}
+
+TEST(a_retry_starts_a_process_of_a_pool_that_gave_up)
+{
+	struct rig_proc *proc =
+		rig_up("work 'job' { command = { 'sleep', '1000' }, parallel = true,\n"
+		       "  restart = 'never', retries = 2, retry_delay = 0.2 }\n"
+		       "function flow() job:run() end\n",
+		       NULL);
+
+	AWAIT(rig_is(rig_work("job"), "stage", "running"));
+	kill((pid_t)rig_number(rig_work("job"), "processes.0.pid"), SIGKILL);
+	AWAIT(rig_is(rig_work("job"), "stage", "pending"));
+	AWAIT(rig_is(rig_work("job"), "stage", "running"));
+	CHECK_INT(rig_number(rig_http("GET", "/api/v1/runs/1", NULL).json, "attempt"), 2);
+	rig_down(proc);
+}
+
+TEST(a_work_that_is_made_again_runs_what_it_was_running_when_it_left)
+{
+	struct rig_proc *proc =
+		rig_up("app { interval = 0.005 }\n"
+		       "local n = 0\n"
+		       "function flow()\n"
+		       "  n = n + 1\n"
+		       "  if n > 3 and n < 150 then return end\n"
+		       "  local d = work 'd' { parallel = true,\n"
+		       "    command = { 'sh', '-c', 'test -e again || exec sleep 1000' } }\n"
+		       "  if d:run().has_succeeded then lw.stop('it came back') end\n"
+		       "  if n == 3 and not d.is_running then n = 2 end\n"
+		       "end\n",
+		       NULL);
+
+	AWAIT(rig_is(rig_work("d"), "stage", "running"));
+	rig_write("again", "");
+	CHECK_INT(rig_exit(proc), 0);
+}
+
+TEST(a_kill_has_the_last_word_over_a_restart)
+{
+	struct rig_proc *proc = rig_up("work 'job' { " SERVE("1") ", stop_timeout = 60 }\n"
+								  "function flow() end\n",
+				       "--no-prefix", NULL);
+
+	CHECK_INT(rig_ctl("run", "job", "{\"act\": \"deaf\"}", NULL).status, 0);
+	AWAIT(rig_is(rig_work("job"), "stage", "running"));
+	CHECK_INT(rig_http("POST", "/api/v1/works/job/restart?wait=false", "").status / 100, 2);
+	CHECK_INT(rig_ctl("kill", "job", NULL).status, 0);
+	AWAIT(rig_is(rig_work("job"), "stage", "stopped"));
+	CHECK_TEXT(rig_string(rig_work("job"), "reason"), "killed by operator");
+	rig_down(proc);
+}
+
+/* No descriptor is left: the limit is what it has, and strangers take what is free below. */
+static void use_up_descriptors(pid_t pid)
+{
+	struct rlimit limit = { 4096, 4096 };
+
+	while (limit.rlim_cur > 0 &&
+	       access(rig_format("/proc/%d/fd/%d", (int)pid, (int)limit.rlim_cur - 1), F_OK) < 0)
+		limit.rlim_cur--;
+	limit.rlim_max = limit.rlim_cur;
+	CHECK_INT(prlimit(pid, RLIMIT_NOFILE, &limit, NULL), 0);
+	for (int i = 0; i < 300; i++)
+		(void)rig_dial(rig_path(".lw/app.conf/worker.sock"));
+}
+
+TEST(a_supervisor_without_a_free_descriptor_still_ends_its_trees)
+{
+	struct rig_proc *proc = rig_up("work 'job' { " SERVE("1") ", stop_timeout = 0.3 }\n"
+								  "function flow() end\n",
+				       "--no-prefix", NULL);
+	pid_t pid;
+
+	CHECK_INT(rig_ctl("run", "job", "{\"act\": \"deaf\"}", NULL).status, 0);
+	AWAIT(rig_is(rig_work("job"), "stage", "running"));
+	pid = (pid_t)rig_number(rig_work("job"), "processes.0.pid");
+	use_up_descriptors(rig_pid(proc));
+	rig_line(proc, RIG_ERR, "cannot accept a worker: Too many open files");
+	rig_signal(proc, SIGTERM);
+	CHECK_INT(rig_exit(proc), 0);
+	CHECK(!rig_pid_lives(pid));
+	CHECK_INT(rig_count(proc, RIG_ERR, "cannot accept a worker") < 5, 1);
+}
