@@ -260,6 +260,8 @@ static void after_pass(struct app *app, const struct flow_result *result)
 		app_end(app, 1, result->message);
 		return;
 	}
+	if (app->live_runs == 0)
+		flow_rest(app->flow);
 	if (app->own_change)
 		loop_timer_set(&app->own_timer, OWN_CHANGE_PAUSE);
 	if (app->config->app.interval > 0)

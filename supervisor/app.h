@@ -53,6 +53,7 @@ struct app {
 	const char *last_trigger; /* "run", "state", "interval", ... */
 	uint64_t full_passes;     /* that reached the end of flow() */
 	bool own_change;          /* the pass in hand changed something but runs */
+	size_t live_runs;         /* of all works: made and not over */
 	uint64_t changes;         /* made by the pass in hand: new runs, state */
 	bool drain;               /* end when nothing is left to do */
 	char *last_failure;       /* the sentence of the run that failed last, or NULL */

@@ -34,6 +34,9 @@ struct flow_result {
 /* One execution of flow(). */
 void flow_pass(struct flow *flow, struct app *app, struct flow_result *ret_result);
 
+/* No pass is expected soon: the timer of flow_timeout does not fire any more for the last ones. */
+void flow_rest(struct flow *flow);
+
 /* What the flow prints: one line, without newline. Set by the supervisor. */
 typedef void flow_print_fn(void *context, const char *line, size_t size);
 void flow_print_to(struct flow *flow, flow_print_fn *print, void *context);

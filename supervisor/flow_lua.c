@@ -12,7 +12,7 @@
  * hook ends the pass with the line it was on. A library call runs no hook: GRACE_TICKS later
  * the handler writes where the flow is stuck and ends the process. A timer that runs already
  * serves the passes that follow, each with its own deadline, so that a pass makes no system
- * call; flow_timeout after the last one it fires once more, for nothing.
+ * call; flow_rest() stops it when the app has nothing to do.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -777,6 +777,17 @@ static int64_t microseconds(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * CONFIG_SECOND + now.tv_nsec / 1000;
+}
+
+void flow_rest(struct flow *flow)
+{
+	struct itimerspec never = { 0 };
+
+	if (flow == NULL || flow->fires_at == 0 || flow->armed)
+		return;
+	flow->fires_at = 0;
+	if (flow->has_timer)
+		(void)timer_settime(flow->timer, 0, &never, NULL);
 }
 
 void flow_pass(struct flow *flow, struct app *app, struct flow_result *ret_result)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -248,8 +249,20 @@ static void drain(struct stream *stream, bool last)
 		put_partial(stream);
 }
 
+/* One question for both streams: before most reports nothing was printed. */
+static bool has_output(const struct output *output)
+{
+	struct pollfd fds[STREAMS];
+
+	for (size_t i = 0; i < STREAMS; i++)
+		fds[i] = (struct pollfd){ .fd = output->streams[i].reading, .events = POLLIN };
+	return poll(fds, STREAMS, 0) != 0;
+}
+
 void output_drain(struct output *output, bool last)
 {
+	if (!last && !has_output(output))
+		return;
 	for (size_t i = 0; i < STREAMS; i++)
 		drain(&output->streams[i], last);
 }

@@ -159,6 +159,12 @@ static bool has_tasks(const struct loop *loop)
 	return false;
 }
 
+static void run_phases(struct loop *loop)
+{
+	for (size_t i = 0; i < LOOP_PHASES; i++)
+		run_phase(loop, (enum loop_phase)i);
+}
+
 static void turn(struct loop *loop)
 {
 	int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
@@ -169,8 +175,9 @@ static void turn(struct loop *loop)
 	loop->wall = 0;
 	if (event_base_loop(loop->base, flags) < 0)
 		lw_fatal("the event loop failed");
-	for (size_t i = 0; i < LOOP_PHASES; i++)
-		run_phase(loop, (enum loop_phase)i);
+	run_phases(loop);
+	if (has_tasks(loop)) /* what this turn itself brought about: once more, without a poll */
+		run_phases(loop);
 	free_retired(loop);
 }
 

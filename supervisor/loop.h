@@ -23,8 +23,8 @@ struct loop;
 
 enum loop_phase { LOOP_IO, LOOP_PASS, LOOP_END, LOOP_LATE, LOOP_PHASES };
 
-/* Something to do in a later phase of this turn (or of the next one when that phase is
- * over). Embedded in its owner; all zero but `run` is a task that is not posted. */
+/* Something to do in a later phase of this turn. For a phase that is over there is one more round
+ * of all phases in the turn; what is posted for a phase that is over then waits for the next. Embedded in its owner; all zero but `run` is a task that is not posted. */
 struct loop_task {
 	void (*run)(struct loop_task *task);
 	struct loop_task *next;

@@ -82,6 +82,7 @@ int work_make_run(struct work *work, struct lw_key key, struct lw_slice form, st
 				  work->config->name, work->queue.count + work->delayed.count);
 	run = run_new(app->runs, work, key, form, call, by, loop_wall(app->loop));
 	run->why = (uint8_t)why;
+	app->live_runs++;
 	work_history_add(work, run);
 	cache_put(app->cache, run);
 	set_latest(work, run);

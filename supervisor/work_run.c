@@ -63,6 +63,7 @@ void work_finish(struct work *work, struct run *run, enum stage stage, const cha
 {
 	run->ending = ENDING_NO;
 	run->undelivered = stage == STAGE_FAILED && is_news(work, run);
+	work->app->live_runs--;
 	move(work, run, stage, reason, message);
 	if (!is_remembered(work, run))
 		cache_remove(work->app->cache, run);

@@ -99,32 +99,35 @@ Test(loop, posting_twice_is_posting_once)
 	cr_assert_str_eq(trace, "x");
 }
 
-Test(loop, a_task_can_post_itself_only_for_the_next_turn)
+Test(loop, a_task_that_posts_itself_runs_twice_before_events_come_in_again)
 {
 	struct step step = step_of('x', LOOP_PASS);
 
-	step.again = 1;
+	step.again = 2;
 	post(&step);
 	one_turn();
-	cr_assert_str_eq(trace, "x");
+	cr_assert_str_eq(trace, "xx");
 	cr_assert(step.task.posted);
 	one_turn();
-	cr_assert_str_eq(trace, "xx");
+	cr_assert_str_eq(trace, "xxx");
 	cr_assert(!step.task.posted);
 }
 
-Test(loop, a_later_phase_is_reached_in_the_same_turn_and_an_earlier_one_in_the_next)
+Test(loop, an_earlier_phase_is_reached_once_more_in_the_same_turn)
 {
 	struct step first = step_of('1', LOOP_PASS);
 	struct step later = step_of('2', LOOP_END), earlier = step_of('3', LOOP_IO);
+	struct step last = step_of('4', LOOP_LATE), next_turn = step_of('5', LOOP_IO);
 
 	first.next = &later;
 	later.next = &earlier;
+	earlier.next = &last;
+	last.next = &next_turn;
 	post(&first);
 	one_turn();
-	cr_assert_str_eq(trace, "12");
+	cr_assert_str_eq(trace, "1234");
 	one_turn();
-	cr_assert_str_eq(trace, "123");
+	cr_assert_str_eq(trace, "12345");
 }
 
 Test(loop, a_task_posted_for_the_phase_under_way_runs_in_it)
