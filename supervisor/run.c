@@ -204,15 +204,19 @@ struct run *run_ref(struct run *run)
 	return run;
 }
 
+static void free_result(struct run *run);
+
 static void run_free(struct run *run)
 {
 	runs_remove(run->work->app->runs, run);
-	loop_timer_done(&run->delay);
+	if (run->delay != NULL)
+		loop_timer_done(&run->delay->timer);
+	free(run->delay);
 	if (run->call.data != run->form)
 		free((void *)run->call.data);
 	if (run->form != (const uint8_t *)(run + 1))
 		free((void *)run->form);
-	free((void *)run->result.data);
+	free_result(run);
 	free(run->reason);
 	free(run->message);
 	for (size_t i = 0; i < run->past_count; i++) {
@@ -284,10 +288,21 @@ void run_move(struct run *run, enum stage stage, const char *reason, const char 
 	run->stage = (uint8_t)stage;
 }
 
+/* nil, by far the commonest result, is shared. */
+static const uint8_t nil_result = 0xc0;
+
+static void free_result(struct run *run)
+{
+	if (run->result.data != &nil_result)
+		free((void *)run->result.data);
+}
+
 void run_set_result(struct run *run, struct lw_slice value)
 {
-	free((void *)run->result.data);
-	run->result = (struct lw_slice){ copy_bytes(value), value.size };
+	bool nil = value.size == 1 && value.data[0] == nil_result;
+
+	free_result(run);
+	run->result = (struct lw_slice){ nil ? &nil_result : copy_bytes(value), value.size };
 }
 
 size_t run_statuses(const struct run *run, struct status ret_statuses[RUN_STATUSES])

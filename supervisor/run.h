@@ -64,6 +64,11 @@ void watcher_add(struct watcher **list, struct watcher *watcher);
 void watcher_cancel(struct watcher *watcher);
 void watchers_tell(struct watcher **list); /* unhooks each, then calls it */
 
+struct run_delay {
+	struct loop_timer timer;
+	struct run *run;
+};
+
 struct run {
 	/* first cache line: what a hit looks at */
 	struct lw_key key;
@@ -96,7 +101,7 @@ struct run {
 	struct worker *worker;     /* that holds it, or NULL */
 	struct run *next, *prev;   /* in one list at a time: queue, or a worker's */
 	struct run *older, *newer; /* history of the work */
-	struct loop_timer delay;   /* before the next attempt */
+	struct run_delay *delay;   /* before the next attempt; NULL: never had one */
 	struct watcher *watchers;
 	const char *ending_reason; /* of ENDING_STOPPED; a literal */
 };

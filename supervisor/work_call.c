@@ -28,7 +28,8 @@ void work_overtake(struct work *work, struct run *run, const struct run *by)
 
 	snprintf(reason, sizeof(reason), "overtaken by run %llu", (unsigned long long)by->id);
 	cache_remove(work->app->cache, run);
-	loop_timer_done(&run->delay);
+	if (run->delay != NULL)
+		loop_timer_stop(&run->delay->timer);
 	work_finish(work, run, STAGE_STOPPED, reason, NULL);
 }
 

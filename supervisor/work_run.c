@@ -102,7 +102,7 @@ static void requeue(struct work *work, struct run *run, const char *reason, cons
 
 static void on_retry(struct loop_timer *timer)
 {
-	struct run *run = LW_OWNER(timer, struct run, delay);
+	struct run *run = LW_OWNER(timer, struct run_delay, timer)->run;
 	struct work *work = run->work;
 
 	run_list_remove(&work->delayed, run);
@@ -146,9 +146,12 @@ void work_attempt_failed(struct work *work, struct run *run, const char *reason,
 	run->progress = -1;
 	move(work, run, STAGE_PENDING, text, message);
 	run_list_append(&work->delayed, run);
-	if (run->delay.loop == NULL)
-		loop_timer_init(&run->delay, work->app->loop, on_retry);
-	loop_timer_set(&run->delay, work_jittered(delay, config->retry_jitter));
+	if (run->delay == NULL) {
+		run->delay = LW_NEW(struct run_delay);
+		run->delay->run = run;
+		loop_timer_init(&run->delay->timer, work->app->loop, on_retry);
+	}
+	loop_timer_set(&run->delay->timer, work_jittered(delay, config->retry_jitter));
 }
 
 /* ---- what workers report ---------------------------------------------------------------------------------- */

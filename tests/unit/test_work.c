@@ -251,7 +251,7 @@ Test(work, an_attempt_that_fails_is_tried_again_as_often_as_retries_says)
 	cr_expect_str_eq(run->reason, "retry 1 of 2 after exit status 3");
 	cr_expect_eq(call(1).decision, DECISION_JOIN, "a run that waits for its retry is joined");
 	for (int i = 0; i < 2; i++) {
-		loop_timer_stop(&run->delay);
+		loop_timer_stop(&run->delay->timer);
 		run_list_remove(&work->delayed, run);
 		run_list_append(&work->queue, run);
 		fail(take());
