@@ -26,14 +26,14 @@ struct work {
 	struct state state;
 	struct worker **workers;
 	size_t worker_count;
-	struct run_list queue;       /* pending, in order, not with a worker */
-	struct run_list delayed;     /* pending, waiting for retry_delay */
-	struct run *tentative;       /* overlap = latest: the last call of this pass */
-	struct run *latest;          /* the run of the call made most recently, or NULL */
-	struct run *newest, *oldest; /* history: what lives, and the latest that are over */
+	struct run_list queue;               /* pending, in order, not with a worker */
+	struct run_list delayed;             /* pending, waiting for retry_delay */
+	struct run *tentative;               /* overlap = latest: the last call of this pass */
+	struct run *latest;                  /* the run of the call made most recently, or NULL */
+	struct run *newest, *oldest;         /* history: what lives, and the latest that are over */
 	size_t history_count, history_bytes; /* of those that are over */
-	bool held;    /* an operator's stop holds */
-	bool stopped; /* w:stop() by the flow; the next call undoes it */
+	bool held;                           /* an operator's stop holds */
+	bool stopped;                        /* w:stop() by the flow; the next call undoes it */
 	bool made_in_pass;
 	bool retired;       /* no pass makes it any more: stopped, not shown, may come back */
 	uint64_t seen_pass; /* full passes there had been when one made it last */

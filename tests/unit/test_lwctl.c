@@ -506,10 +506,9 @@ static char *printed_object(void (*print)(const struct screen *, const json_t *)
 Test(lwctl, a_work_shows_which_run_a_process_has_and_how_far_it_is)
 {
 	LW_AUTO(lw_free)
-	char *text =
-		printed_object(print_work,
-			       "{\"name\":\"w\",\"stage\":\"running\",\"processes\":[{\"pid\":7,"
-			       "\"state\":\"busy\",\"run\":12,\"progress\":0.29,\"starts\":1}]}");
+	char *text = printed_object(
+		print_work, "{\"name\":\"w\",\"stage\":\"running\",\"processes\":[{\"pid\":7,"
+			    "\"state\":\"busy\",\"run\":12,\"progress\":0.29,\"starts\":1}]}");
 
 	cr_expect_not_null(strstr(text, "7 busy"), "%s", text);
 	cr_expect_not_null(strstr(text, "pid 7, busy with run 12, 29 %, started once"), "%s", text);
