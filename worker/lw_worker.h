@@ -43,7 +43,10 @@ struct lw_work {
 	/* Once, when asked to stop and no run is in hand, or when the supervisor dismisses us. */
 	void (*stop)(void *data);
 
-	/* Runs the supervisor may send ahead (default 1, at most 1024). They execute in order. */
+	/* Runs the supervisor may send ahead (default 1, at most 1024). They execute in order.
+	 * Results of very short runs travel together: with a window above 1 a result may wait
+	 * for the end of the run after it, and its run is done again if that one ends the
+	 * process. For works whose runs must not be repeated leave it at 1. */
 	unsigned window;
 };
 
