@@ -47,8 +47,8 @@ static int refuse(const char *what, const char *word)
 	return EXIT_USAGE;
 }
 
-/* -1: go on; else the exit status. */
-static int take_option(int option, struct options *options)
+/* -1: go on; else the exit status. `word` is what stood in the command line. */
+static int take_option(int option, const char *word, struct options *options)
 {
 	switch (option) {
 	case CHECK:
@@ -75,8 +75,10 @@ static int take_option(int option, struct options *options)
 		return fputs(usage, stdout) >= 0 ? EXIT_STOPPED : EXIT_APP;
 	case VERSION:
 		return puts("lw-supervisor " LW_VERSION) >= 0 ? EXIT_STOPPED : EXIT_APP;
+	case ':':
+		return refuse("a value is missing after", word);
 	default:
-		return EXIT_USAGE; /* getopt has said why */
+		return refuse("unknown option", word);
 	}
 }
 
@@ -99,8 +101,8 @@ int main(int argc, char **argv)
 
 	open_standard_fds();
 
-	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
-		int status = take_option(option, &options);
+	while ((option = getopt_long(argc, argv, ":", table, NULL)) != -1) {
+		int status = take_option(option, argv[optind > 1 ? optind - 1 : 1], &options);
 
 		if (status >= 0)
 			return status;
