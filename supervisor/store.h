@@ -11,7 +11,7 @@
  *
  * Errors are -errno with a sentence that names the file: -ENOSPC (disk full), -EROFS,
  * -EACCES, -EIO, -EUCLEAN (damaged, or no journal), -EOVERFLOW (written by a newer version),
- * -EBUSY.
+ * -EBUSY (another process held it for 2 s), -ENAMETOOLONG (of a path above 500 bytes).
  */
 #ifndef LW_SUPERVISOR_STORE_H
 #define LW_SUPERVISOR_STORE_H
@@ -34,20 +34,20 @@ enum durability { DURABILITY_PROCESS, DURABILITY_POWER }; /* synchronous NORMAL,
 /* One execution of a call. Slices borrow. */
 struct run_row {
 	uint64_t id;
-	uint32_t work;  /* its row's id */
-	uint8_t stage;  /* enum stage (run.h) */
-	uint8_t by;     /* enum caller */
-	uint8_t why;    /* enum why */
-	uint8_t flags;  /* STORE_RUN_* */
+	uint32_t work; /* its row's id */
+	uint8_t stage; /* enum stage (run.h) */
+	uint8_t by;    /* enum caller */
+	uint8_t why;   /* enum why */
+	uint8_t flags; /* STORE_RUN_* */
 	uint32_t attempt, failures, lost;
-	int64_t rank;   /* order in its work's queue */
+	int64_t rank;                    /* order in its work's queue */
 	int64_t created, started, ended; /* 0: not yet */
-	int64_t due;    /* of the next attempt; 0: at once */
-	uint64_t worker, incarnation; /* that was sent it; 0: none */
-	struct lw_slice form, call;   /* call empty: the same bytes as form */
-	struct lw_slice result;       /* a value, or empty: none */
+	int64_t due;                     /* of the next attempt; 0: at once */
+	uint64_t worker, incarnation;    /* that was sent it; 0: none */
+	struct lw_slice form, call;      /* call empty: the same bytes as form */
+	struct lw_slice result;          /* a value, or empty: none */
 	struct lw_slice reason, message; /* text; data NULL: none */
-	struct lw_slice past;         /* statuses of earlier attempts, packed by run.c; or empty */
+	struct lw_slice past; /* statuses of earlier attempts, packed by run.c; or empty */
 };
 #define STORE_RUN_KEPT        1 /* the cache remembers it for its call */
 #define STORE_RUN_UNDELIVERED 2 /* failed, and the flow has not been told yet */
@@ -67,7 +67,7 @@ struct work_row {
 struct worker_row {
 	uint64_t id;
 	uint32_t work;
-	uint32_t slot;        /* in the work's pool */
+	uint32_t slot; /* in the work's pool */
 	uint64_t incarnation;
 	uint64_t applied;     /* last report that is on record */
 	int64_t pid;          /* 0: none */
@@ -75,17 +75,19 @@ struct worker_row {
 	uint64_t handle;      /* that names it among all processes since boot; 0: unknown */
 	struct lw_slice boot; /* boot id, text */
 	struct lw_slice token;
-	uint8_t ending;       /* its end was asked for: see worker.h; 0: no */
-	bool ready;           /* it had dialled in */
+	uint8_t ending; /* its end was asked for: see worker.h; 0: no */
+	bool ready;     /* it had dialled in */
 };
 
 /* ---- a batch ---------------------------------------------------------------------------- */
 
 void store_put_run_new(struct lw_buf *batch, const struct run_row *row); /* INSERT */
-void store_put_run(struct lw_buf *batch, const struct run_row *row);     /* all but work, by, why,
-	created, form, call: those of an existing row stay, and are not encoded */
+/* All but work, by, why, created, form, call: those of the row that is there stay, and are not
+ * encoded. */
+void store_put_run(struct lw_buf *batch, const struct run_row *row);
 void store_put_flags(struct lw_buf *batch, uint64_t run, uint8_t flags); /* of one run */
-void store_put_forgotten(struct lw_buf *batch, uint32_t work); /* no run of it that is over is KEPT any more */
+/* No run of it that is over is KEPT any more. Takes some 4 s for a million of them. */
+void store_put_forgotten(struct lw_buf *batch, uint32_t work);
 void store_put_work(struct lw_buf *batch, const struct work_row *row);     /* UPSERT by id */
 void store_put_worker(struct lw_buf *batch, const struct worker_row *row); /* UPSERT by id */
 void store_put_applied(struct lw_buf *batch, uint64_t worker, uint64_t applied);
@@ -107,8 +109,9 @@ void store_close(struct store *store); /* checkpoints what it can; NULL is welco
 LW_AUTO_DEFINE(struct store *, store_close)
 
 #define STORE_ID 16 /* hex digits */
+/* Both drawn when the file was made. */
 const char *store_id(const struct store *store);
-const uint8_t *store_secret(const struct store *store); /* LW_KEY_SECRET bytes; drawn when the file was made */
+const uint8_t *store_secret(const struct store *store); /* LW_KEY_SECRET bytes */
 
 /* What a start needs to know. Called in this order: works, states, marks, workers, then runs by id.
  * Slices live until the call returns. A callback that returns < 0 ends the load with that.
@@ -124,7 +127,8 @@ struct store_load {
 	int (*open)(void *context, const struct run_row *row);
 };
 LW_MUST_USE int store_load(struct store *store, const struct store_load *load, struct lw_err *err);
-LW_MUST_USE int store_last_run(struct store *store, uint64_t *ret_id, struct lw_err *err); /* 0: none */
+/* The highest id of a run; 0: none. */
+LW_MUST_USE int store_last_run(struct store *store, uint64_t *ret_id, struct lw_err *err);
 /* About how many runs are KEPT, so that an index can be made large enough before the load. */
 uint64_t store_estimate(struct store *store);
 
@@ -138,7 +142,12 @@ struct store_search {
 	size_t limit;
 };
 /* Appends the rows found, newest first, each as run_row_put() does; returns how many. Takes at
- * most some milliseconds for a limit of 1000 in a file with a million runs, whatever is asked. */
+ * most some milliseconds for a limit of 1000 in a file with a million runs, whatever is asked:
+ * no more than STORE_FIND_LOOKS entries are looked at, of the index that fits (one by work, one of
+ * failed and stopped runs). So a run in another stage is not found when that many of its work (of
+ * any work, if none is asked for) were made since; those that are not over are in memory anyway.
+ * The rows also end early after the one that makes them longer than 64 MiB. */
+#define STORE_FIND_LOOKS 20000
 LW_MUST_USE int store_find(struct store *store, const struct store_search *search,
 			   struct lw_buf *out, struct lw_err *err);
 void run_row_put(struct lw_buf *out, const struct run_row *row);
@@ -150,6 +159,7 @@ LW_MUST_USE int run_row_take(struct lw_slice *bytes, struct run_row *ret_row, st
 LW_MUST_USE int store_reader_open(const char *dir, struct store_reader **ret_reader,
 				  struct lw_err *err);
 void store_reader_close(struct store_reader *reader); /* NULL is welcome */
+LW_AUTO_DEFINE(struct store_reader *, store_reader_close)
 /* 1 and the whole row; 0: no such run (or not committed yet). Slices borrow until the next call on
  * this reader. */
 LW_MUST_USE int store_reader_run(struct store_reader *reader, uint64_t id, struct run_row *ret_row,
