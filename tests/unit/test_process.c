@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -60,14 +61,21 @@ static bool kernel_is(int major, int minor)
 
 /* ---- children ------------------------------------------------------------------------------ */
 
+/* As long as whoever started it: a test that fails leaves nobody behind. */
+static void wait_for_ever(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		pause();
+}
+
 static pid_t child_that_waits(void)
 {
 	pid_t pid = fork();
 
 	cr_assert_geq(pid, 0);
 	if (pid == 0)
-		for (;;)
-			pause();
+		wait_for_ever();
 	return pid;
 }
 
@@ -247,14 +255,15 @@ static pid_t child_in_place_of(pid_t pid)
 	struct {
 		uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
 		uint64_t set_tid, set_tid_size;
-	} args = { .exit_signal = SIGCHLD, .set_tid = (uint64_t)(uintptr_t)&pid, .set_tid_size = 1 };
+	} args = { .exit_signal = SIGCHLD,
+		   .set_tid = (uint64_t)(uintptr_t)&pid,
+		   .set_tid_size = 1 };
 	pid_t child = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 
 	if (child < 0)
 		cr_skip_test("may not choose a pid here: %s", strerror(errno));
 	if (child == 0)
-		for (;;)
-			pause();
+		wait_for_ever();
 	cr_assert_eq(child, pid);
 	return child;
 }
@@ -279,31 +288,30 @@ BOTH(whoever_got_the_pid_afterwards_is_not_meant)
 	close(fd);
 }
 
+static int tid_of[2], may_return[2]; /* pipes */
+
 static void *say_tid(void *context)
 {
-	int *ends = context;
 	pid_t tid = gettid();
+	char byte;
 
-	if (write(ends[1], &tid, sizeof(tid)) < 0)
-		return NULL;
-	pause();
-	return NULL;
+	if (write(tid_of[1], &tid, sizeof(tid)) < 0 || read(may_return[0], &byte, 1) < 0)
+		_exit(1);
+	return context;
 }
 
 BOTH(a_thread_is_nobody)
 {
 	struct lw_process_name name = name_of(getpid());
 	pthread_t thread;
-	int ends[2];
 
-	cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
-	cr_assert_eq(pthread_create(&thread, NULL, say_tid, ends), 0);
-	cr_assert_eq(read(ends[0], &name.pid, sizeof(name.pid)), (ssize_t)sizeof(name.pid));
+	cr_assert_eq(pipe2(tid_of, O_CLOEXEC), 0);
+	cr_assert_eq(pipe2(may_return, O_CLOEXEC), 0);
+	cr_assert_eq(pthread_create(&thread, NULL, say_tid, NULL), 0);
+	cr_assert_eq(read(tid_of[0], &name.pid, sizeof(name.pid)), (ssize_t)sizeof(name.pid));
 	cr_assert_eq(open_name(&name), -ESRCH);
-	pthread_cancel(thread);
-	pthread_join(thread, NULL);
-	close(ends[0]);
-	close(ends[1]);
+	close(may_return[1]);
+	cr_assert_eq(pthread_join(thread, NULL), 0);
 }
 
 /* ---- how a child ended ----------------------------------------------------------------------- */
@@ -436,12 +444,6 @@ static void stranger_done(const struct stranger *stranger)
 static int ask_stranger(const struct stranger *stranger)
 {
 	return ask(stranger->pidfd, stranger->pid, false);
-}
-
-static void wait_for_ever(void)
-{
-	for (;;)
-		pause();
 }
 
 static void exit_with_3(void)
