@@ -61,7 +61,7 @@ void lw_pids_done(struct lw_pids *pids)
 	*pids = (struct lw_pids){ 0 };
 }
 
-static void pids_add(struct lw_pids *pids, pid_t pid)
+void lw_pids_add(struct lw_pids *pids, pid_t pid)
 {
 	if (pids->count == pids->room) {
 		pids->room = pids->room * 2 + 16;
@@ -518,7 +518,7 @@ static int scan_tree(const struct lw_tree *tree, struct lw_pids *found)
 	}
 	for (size_t i = 0; i < scan.count; i++)
 		if (scan.processes[i].in && scan.processes[i].pid != getpid())
-			pids_add(found, scan.processes[i].pid);
+			lw_pids_add(found, scan.processes[i].pid);
 	lw_free(scan.processes);
 	return scan.shortage != 0 ? -scan.shortage : (int)(found->count - before);
 }
@@ -624,7 +624,7 @@ int lw_tree_children(struct lw_pids *found)
 			if (bytes[i] >= '0' && bytes[i] <= '9') {
 				pid = pid * 10 + (bytes[i] - '0');
 			} else if (pid > 0) {
-				pids_add(found, pid);
+				lw_pids_add(found, pid);
 				pid = 0;
 			}
 		}

@@ -33,6 +33,7 @@ struct lw_pids {
 	size_t count;
 	size_t room;
 };
+void lw_pids_add(struct lw_pids *pids, pid_t pid);
 void lw_pids_done(struct lw_pids *pids);
 
 /* Whoever is left of the tree, the leader included unless it is gone; zombies do not count.
