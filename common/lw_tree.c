@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #define MARK_NAME  "LW_WORKER="
+#define TOKEN_NAME "LW_TOKEN="
+#define MARK_ROOM  48 /* two numbers and a slash */
 #define STAT_ROOM  2048
 #define CHUNK      16384
 #define DIRENTS    32768
@@ -32,6 +34,7 @@ enum field {
 	FIELD_START = 19,
 	FIELD_ENV_START = 47,
 	FIELD_ENV_END = 48,
+	FIELD_EXIT_CODE = 49,
 	FIELDS
 };
 
@@ -39,6 +42,7 @@ struct process {
 	pid_t pid, parent, session;
 	uint64_t start;
 	uint64_t environ; /* its size; 0 also where we may not ask */
+	int status;       /* as of waitpid(2); 0 also where we may not ask */
 	bool lives;
 	bool changing; /* within exec, or about to be a zombie */
 	bool in;       /* of the tree */
@@ -57,7 +61,7 @@ void lw_pids_done(struct lw_pids *pids)
 	*pids = (struct lw_pids){ 0 };
 }
 
-static void pids_add(struct lw_pids *pids, pid_t pid)
+void lw_pids_add(struct lw_pids *pids, pid_t pid)
 {
 	if (pids->count == pids->room) {
 		pids->room = pids->room * 2 + 16;
@@ -123,6 +127,7 @@ static bool parse_stat(const char *text, struct process *process)
 	process->session = (pid_t)fields[FIELD_SESSION];
 	process->start = fields[FIELD_START];
 	process->environ = fields[FIELD_ENV_END] - fields[FIELD_ENV_START];
+	process->status = (int)fields[FIELD_EXIT_CODE];
 	process->changing = fields[FIELD_ENV_END] == 0 && (fields[FIELD_FLAGS] & KTHREAD) == 0;
 	/* A first thread that ended before the others looks like a zombie. */
 	process->lives = (state != 'Z' && state != 'X') || fields[FIELD_THREADS] > 1;
@@ -158,6 +163,30 @@ bool lw_proc_lives(pid_t pid)
 	return read_one(pid, &process) && process.lives;
 }
 
+/* Following a link in /proc/PID/ns needs the same right as seeing the status. Of a process whose
+ * memory is gone this is the only thing that tells. */
+static bool may_see_status(pid_t pid)
+{
+	char path[32], link[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+	return readlink(path, link, sizeof(link)) > 0;
+}
+
+int lw_proc_status(pid_t pid, int *ret_status)
+{
+	struct process process;
+
+	if (!read_one(pid, &process))
+		return -ESRCH;
+	if (process.lives)
+		return -EAGAIN;
+	if (process.status == 0 && !may_see_status(pid))
+		return -EACCES;
+	*ret_status = process.status;
+	return 0;
+}
+
 void lw_proc_describe(pid_t pid, char *text, size_t room)
 {
 	LW_AUTO(lw_close) int proc = open_proc();
@@ -180,51 +209,102 @@ void lw_proc_describe(pid_t pid, char *text, size_t room)
 
 /* ---- the mark in the environment ------------------------------------------------------------ */
 
-/* Looks for one whole entry in bytes that come in pieces. */
+/* Looks for one entry in bytes that come in pieces: the one that is `start` with its NUL, or, with
+ * a place for its value, the first that begins with `start` and fits there. */
 struct search {
-	const char *entry;
-	size_t size;    /* with the NUL at its end */
+	const char *start;
+	size_t size; /* with the NUL at its end if that counts */
+	char *value; /* what follows `start`; NULL: nothing may */
+	size_t room;
 	size_t matched; /* of the entry under way */
+	size_t taken;   /* of its value */
 	bool skip;      /* that entry is another one */
+	bool found;
 };
+
+static struct search search_entry(const char *entry)
+{
+	return (struct search){ .start = entry, .size = strlen(entry) + 1 };
+}
+
+static struct search search_value(const char *start, char *value, size_t room)
+{
+	return (struct search){
+		.start = start, .size = strlen(start), .value = value, .room = room
+	};
+}
+
+static void search_again(struct search *search)
+{
+	search->matched = search->taken = 0;
+	search->skip = search->found = false;
+}
+
+static void search_byte(struct search *search, char byte)
+{
+	if (search->matched < search->size) {
+		if (byte == search->start[search->matched]) {
+			search->matched++;
+			search->found = search->matched == search->size && search->value == NULL;
+			return;
+		}
+	} else if (search->taken < search->room) {
+		search->value[search->taken++] = byte;
+		search->found = byte == '\0';
+		return;
+	}
+	search_again(search);
+	search->skip = byte != '\0';
+}
 
 static bool search_feed(struct search *search, const char *bytes, size_t size)
 {
-	for (size_t i = 0; i < size; i++) {
+	for (size_t i = 0; i < size && !search->found; i++) {
 		if (search->skip) {
 			const char *end = memchr(bytes + i, '\0', size - i);
 
 			if (end == NULL)
-				return false;
+				break;
 			i = (size_t)(end - bytes);
-			search->skip = false;
-			search->matched = 0;
-		} else if (bytes[i] == search->entry[search->matched]) {
-			if (++search->matched == search->size)
-				return true;
+			search_again(search);
 		} else {
-			search->skip = bytes[i] != '\0';
-			search->matched = 0;
+			search_byte(search, bytes[i]);
 		}
 	}
-	return false;
+	return search->found;
 }
 
-/* True when it has the entry; else *ret_size is how much there was to read. */
-static bool read_environ(int proc, pid_t pid, const char *entry, uint64_t *ret_size)
+/* What may be found in one environment; the first decides. */
+struct look {
+	struct search searches[2];
+	size_t count;
+};
+
+static bool look_feed(struct look *look, const char *bytes, size_t size)
 {
-	struct search search = { .entry = entry, .size = strlen(entry) + 1 };
+	size_t found = 0;
+
+	for (size_t i = 0; i < look->count; i++)
+		found += search_feed(&look->searches[i], bytes, size);
+	return found == look->count;
+}
+
+/* True when everything is found; else *ret_size is how much there was to read. */
+static bool read_environ(int proc, pid_t pid, struct look *look, uint64_t *ret_size)
+{
 	LW_AUTO(lw_close) int fd = open_of(proc, pid, "environ");
 	char bytes[CHUNK];
 	ssize_t size;
 
 	*ret_size = 0;
+	for (size_t i = 0; i < look->count; i++)
+		search_again(&look->searches[i]);
 	if (fd < 0)
 		return false;
 	for (; (size = read_some(fd, bytes, sizeof(bytes))) > 0; *ret_size += (uint64_t)size)
-		if (search_feed(&search, bytes, (size_t)size))
+		if (look_feed(look, bytes, (size_t)size))
 			return true;
-	return size == 0 && search_feed(&search, "", 1); /* a last entry without its NUL */
+	return size == 0 && look_feed(look, "", 1); /* a last entry without its NUL */
 }
 
 static bool is_ours(int proc, pid_t pid)
@@ -238,25 +318,33 @@ static bool is_ours(int proc, pid_t pid)
 
 /* A process that executes a program has no environment for a moment, and what was being read
  * of its old one ends early: then there is less than /proc/PID/stat says, or that says 0. */
-static bool has_entry(int proc, const struct process *process, const char *entry)
+static bool look_into(int proc, const struct process *process, struct look *look)
 {
+	const struct search *first = &look->searches[0];
 	struct process now = *process;
 	uint64_t size;
 
 	if (!is_ours(proc, now.pid))
 		return false;
 	for (int i = 0; i < EXEC_TRIES; i++) {
-		if (read_environ(proc, now.pid, entry, &size))
+		if (read_environ(proc, now.pid, look, &size))
 			return true;
 		if (i == 0 && size > 0 && size == now.environ)
-			return false;
+			return first->found;
 		if (!read_process(proc, now.pid, &now) || !now.lives)
 			return false;
 		if (size == now.environ && !now.changing)
-			return false;
+			return first->found;
 		sched_yield();
 	}
-	return false;
+	return first->found;
+}
+
+static bool has_entry(int proc, const struct process *process, const char *entry)
+{
+	struct look look = { .searches = { search_entry(entry) }, .count = 1 };
+
+	return look_into(proc, process, &look);
 }
 
 /* ---- the scan ------------------------------------------------------------------------------ */
@@ -430,7 +518,7 @@ static int scan_tree(const struct lw_tree *tree, struct lw_pids *found)
 	}
 	for (size_t i = 0; i < scan.count; i++)
 		if (scan.processes[i].in && scan.processes[i].pid != getpid())
-			pids_add(found, scan.processes[i].pid);
+			lw_pids_add(found, scan.processes[i].pid);
 	lw_free(scan.processes);
 	return scan.shortage != 0 ? -scan.shortage : (int)(found->count - before);
 }
@@ -441,6 +529,80 @@ int lw_tree_find(const struct lw_tree *tree, struct lw_pids *found)
 
 	spare_let_go();
 	r = scan_tree(tree, found);
+	spare_take();
+	return r;
+}
+
+/* ---- every tree of a store --------------------------------------------------------------- */
+
+/* Digits and nothing else before `end`. */
+static bool parse_number(const char *text, char end, uint64_t *ret_number, const char **ret_rest)
+{
+	char *rest;
+
+	if (!isdigit((unsigned char)*text))
+		return false;
+	errno = 0;
+	*ret_number = strtoull(text, &rest, 10);
+	*ret_rest = rest + 1;
+	return errno == 0 && *rest == end;
+}
+
+/* "12/3" behind the store. */
+static bool parse_mark(const char *text, struct lw_marked *marked)
+{
+	return parse_number(text, '/', &marked->worker, &text) &&
+	       parse_number(text, '\0', &marked->incarnation, &text);
+}
+
+static bool read_marked(int proc, const struct process *process, const char *start,
+			struct lw_marked *ret_marked)
+{
+	char worker[MARK_ROOM];
+	struct look look = { .searches = { search_value(start, worker, sizeof(worker)),
+					   search_value(TOKEN_NAME, ret_marked->token,
+							sizeof(ret_marked->token)) },
+			     .count = 2 };
+
+	if (!process->lives || process->pid == getpid() || !look_into(proc, process, &look) ||
+	    !parse_mark(worker, ret_marked))
+		return false;
+	ret_marked->pid = process->pid;
+	ret_marked->parent = process->parent;
+	ret_marked->session = process->session;
+	ret_marked->start = process->start;
+	if (!look.searches[1].found)
+		ret_marked->token[0] = '\0';
+	return true;
+}
+
+static int scan_store(const char *store, lw_marked_fn *seen, void *context)
+{
+	LW_AUTO(lw_close) int proc = open_proc();
+	LW_AUTO(lw_free) char *start = lw_format(MARK_NAME "%s/", store);
+	struct scan scan = { .proc = proc };
+	struct lw_marked marked;
+	int count = 0;
+
+	if (proc < 0)
+		return -errno;
+	scan_read(&scan);
+	for (size_t i = 0; i < scan.count; i++) {
+		if (read_marked(scan.proc, &scan.processes[i], start, &marked)) {
+			seen(context, &marked);
+			count++;
+		}
+	}
+	lw_free(scan.processes);
+	return scan.shortage != 0 ? -scan.shortage : count;
+}
+
+int lw_tree_marked(const char *store, lw_marked_fn *seen, void *context)
+{
+	int r;
+
+	spare_let_go();
+	r = scan_store(store, seen, context);
 	spare_take();
 	return r;
 }
@@ -462,7 +624,7 @@ int lw_tree_children(struct lw_pids *found)
 			if (bytes[i] >= '0' && bytes[i] <= '9') {
 				pid = pid * 10 + (bytes[i] - '0');
 			} else if (pid > 0) {
-				pids_add(found, pid);
+				lw_pids_add(found, pid);
 				pid = 0;
 			}
 		}

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -329,6 +330,259 @@ Test(tree, children_are_counted_dead_or_alive)
 	cr_assert_eq(waitpid(leader.pid, NULL, 0), leader.pid);
 	found.count = 0;
 	cr_assert_eq(lw_tree_children(&found), 1);
+	leader_done(&leader);
+	leader_done(&other);
+}
+
+/* ---- a leader that is not our child ----------------------------------------------------------- */
+
+/* Under a sub-reaper of its own, whose child the leader becomes when the one that started it is
+ * gone, as with a supervisor that was replaced. The leader says its pid. */
+static pid_t lead_under_another(const char *script, int *ret_out)
+{
+	int ends[2];
+	pid_t reaper;
+
+	cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+	reaper = fork();
+	cr_assert_geq(reaper, 0);
+	if (reaper == 0) {
+		prctl(PR_SET_CHILD_SUBREAPER, 1);
+		if (fork() == 0) {
+			if (fork() != 0)
+				_exit(0);
+			setsid();
+			dup2(ends[1], STDOUT_FILENO);
+			execle("/bin/sh", "sh", "-c", script, (char *)NULL,
+			       (char *[]){ (char *)"PATH=/usr/bin:/bin", entry, NULL });
+			_exit(1);
+		}
+		while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+			continue;
+		_exit(0);
+	}
+	close(ends[1]);
+	*ret_out = ends[0];
+	return reaper;
+}
+
+Test(tree, what_belongs_to_an_adopted_leader_is_found_and_its_new_parent_is_left_alone)
+{
+	struct leader leader = { .pidfd = -1 };
+	/* The first one is below, the second left everything but its mark. */
+	pid_t reaper = lead_under_another("echo $$; sleep 1000 & echo $!; "
+					  "(setsid sh -c 'echo $$; exec sleep 1000' &); wait",
+					  &leader.out);
+	pid_t below, away;
+	struct lw_tree tree;
+
+	leader.pid = next_pid(&leader);
+	below = next_pid(&leader);
+	away = next_pid(&leader);
+	leader.since = lw_proc_start_time(leader.pid);
+	tree = tree_of(&leader, mark);
+	cr_assert_eq(waitpid(leader.pid, NULL, WNOHANG), -1); /* no child of ours */
+	cr_assert_eq(find(&tree), 3);
+	cr_assert(has(leader.pid) && has(below) && has(away));
+	tree.mark = NULL;
+	cr_assert_eq(find(&tree), 2);
+	cr_assert(!has(away) && !has(reaper));
+	tree.mark = mark;
+	cr_assert_eq(kill(leader.pid, SIGKILL), 0);
+	while (lw_proc_start_time(leader.pid) != 0) /* the other one reaps it */
+		sched_yield();
+	tree.leader_gone = true;
+	cr_assert_eq(find(&tree), 2);
+	cr_assert(has(below) && has(away));
+	leader_done(&leader);
+}
+
+Test(tree, an_adopted_leader_whose_pid_went_to_somebody_else_has_nobody)
+{
+	struct leader leader = { .pidfd = -1 };
+	struct lw_tree tree;
+
+	lead_under_another("echo $$; sleep 1000 & echo $!; wait", &leader.out);
+	leader.pid = next_pid(&leader);
+	next_pid(&leader);
+	leader.since = lw_proc_start_time(leader.pid);
+	tree = tree_of(&leader, NULL);
+	cr_assert_eq(find(&tree), 2);
+	tree.since = UINT64_MAX; /* ours began after all that is there */
+	cr_assert_eq(find(&tree), 0);
+	tree.mark = mark;
+	cr_assert_eq(find(&tree), 0);
+	leader_done(&leader);
+}
+
+/* ---- every tree of a store -------------------------------------------------------------------- */
+
+static struct lw_marked seen[512];
+static size_t seen_count;
+
+static void see(void *context, const struct lw_marked *marked)
+{
+	cr_assert_eq(context, seen);
+	cr_assert_lt(seen_count, LW_COUNT(seen));
+	seen[seen_count++] = *marked;
+}
+
+static void see_all(const char *store)
+{
+	seen_count = 0;
+	cr_assert_eq(lw_tree_marked(store, see, seen), (int)seen_count);
+}
+
+static const struct lw_marked *seen_of(pid_t pid)
+{
+	for (size_t i = 0; i < seen_count; i++)
+		if (seen[i].pid == pid)
+			return &seen[i];
+	cr_assert_fail("%d was not seen", (int)pid);
+	return NULL;
+}
+
+/* A process with these entries in its environment, in that order. */
+static struct leader lead_marked(const char *first, const char *second)
+{
+	const char *const envp[] = { first, "PATH=/usr/bin:/bin", second, NULL };
+	struct leader leader = lead_with(envp, "echo $$; exec sleep 1000");
+
+	cr_assert_eq(next_pid(&leader), leader.pid);
+	return leader;
+}
+
+static void lead_and_leave(const char *first, const char *second)
+{
+	struct leader leader = lead_marked(first, second);
+
+	leader_done(&leader);
+}
+
+static char *mark_of(const char *store, const char *rest)
+{
+	return lw_format("LW_WORKER=%s/%s", store, rest);
+}
+
+Test(tree, every_marked_process_of_a_store_is_seen_with_what_it_says)
+{
+	LW_AUTO(lw_free) char *store = lw_format("a%d", (int)getpid());
+	LW_AUTO(lw_free) char *first = mark_of(store, "7/1");
+	LW_AUTO(lw_free) char *second = mark_of(store, "18446744073709551615/12");
+	struct leader one = lead_marked("LW_TOKEN=secret", first);
+	struct leader other = lead_marked(second, "XLW_TOKEN=not this");
+
+	see_all(store);
+	cr_assert_eq(seen_count, 2);
+	cr_assert_eq(seen_of(one.pid)->worker, 7);
+	cr_assert_eq(seen_of(one.pid)->incarnation, 1);
+	cr_assert_str_eq(seen_of(one.pid)->token, "secret");
+	cr_assert_eq(seen_of(one.pid)->parent, getpid());
+	cr_assert_eq(seen_of(one.pid)->session, one.pid);
+	cr_assert_eq(seen_of(one.pid)->start, one.since);
+	cr_assert_eq(seen_of(other.pid)->worker, UINT64_MAX);
+	cr_assert_eq(seen_of(other.pid)->incarnation, 12);
+	cr_assert_str_eq(seen_of(other.pid)->token, "");
+	kill(one.pid, SIGKILL);
+	await_end(&one);
+	see_all(store); /* a zombie is nobody */
+	cr_assert_eq(seen_count, 1);
+	leader_done(&one);
+	leader_done(&other);
+}
+
+Test(tree, what_is_no_mark_of_the_store_is_not_seen)
+{
+	static const char *const broken[] = { "",
+					      "7",
+					      "7/",
+					      "/1",
+					      "7/1/",
+					      "7/1x",
+					      " 7/1",
+					      "7/ 1",
+					      "+7/1",
+					      "-7/1",
+					      "x7/1",
+					      "7//1",
+					      "7/1/1",
+					      "0x7/1",
+					      "7/1\n",
+					      "7\n/1",
+					      "99999999999999999999/1",
+					      "7/1000000000000000000000000000000000000000000000" };
+	LW_AUTO(lw_free) char *store = lw_format("b%d", (int)getpid());
+	LW_AUTO(lw_free) char *longer = lw_format("LW_WORKER=%s0/7/1", store);
+	LW_AUTO(lw_free) char *inner = lw_format("X=LW_WORKER=%s/7/1", store);
+	LW_AUTO(lw_free) char *bare = lw_format("LW_WORKER=%s", store);
+	LW_AUTO(lw_free) char *good = mark_of(store, "7/1");
+
+	for (size_t i = 0; i < LW_COUNT(broken); i++) {
+		LW_AUTO(lw_free) char *text = mark_of(store, broken[i]);
+
+		lead_and_leave(text, "LW_TOKEN=t");
+	}
+	lead_and_leave(longer, inner);
+	lead_and_leave(bare, "LW_TOKEN=t");
+	see_all(store);
+	cr_assert_eq(seen_count, 0);
+	lead_and_leave(longer, good);
+	see_all(store);
+	cr_assert_eq(seen_count, 1);
+}
+
+Test(tree, a_token_that_is_too_long_is_none)
+{
+	char token[LW_MARKED_TOKEN + sizeof("LW_TOKEN=")] = "LW_TOKEN=";
+	LW_AUTO(lw_free) char *store = lw_format("c%d", (int)getpid());
+	LW_AUTO(lw_free) char *good = mark_of(store, "7/1");
+	size_t name = strlen(token);
+	struct leader longest, longer;
+
+	memset(token + name, 't', LW_MARKED_TOKEN - 1);
+	longest = lead_marked(token, good);
+	token[name + LW_MARKED_TOKEN - 1] = 't';
+	longer = lead_marked(token, good);
+	see_all(store);
+	cr_assert_eq(seen_count, 2);
+	cr_assert_eq(strlen(seen_of(longest.pid)->token), LW_MARKED_TOKEN - 1);
+	cr_assert_str_eq(seen_of(longer.pid)->token, "");
+	leader_done(&longest);
+	leader_done(&longer);
+}
+
+Test(tree, all_marked_processes_are_seen_though_others_come_and_go)
+{
+	LW_AUTO(lw_free) char *store = lw_format("d%d", (int)getpid());
+	LW_AUTO(lw_free) char *good = mark_of(store, "7/1");
+	struct leader restless = lead("echo $$; while :; do /bin/true & /bin/true; wait; done");
+
+	next_pid(&restless);
+	for (size_t i = 0; i < 100; i++)
+		lead_and_leave("LW_TOKEN=t", good);
+	for (int i = 0; i < 20; i++) {
+		see_all(store);
+		cr_assert_eq(seen_count, 100);
+	}
+	leader_done(&restless);
+}
+
+/* ---- one process ----------------------------------------------------------------------------- */
+
+Test(tree, a_zombie_says_how_it_ended)
+{
+	struct leader leader = lead("exit 3"), other = lead("kill -KILL $$");
+	int status = 0;
+
+	cr_assert_eq(lw_proc_status(getpid(), &status), -EAGAIN);
+	await_end(&leader);
+	await_end(&other);
+	cr_assert_eq(lw_proc_status(leader.pid, &status), 0);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+	cr_assert_eq(lw_proc_status(other.pid, &status), 0);
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	cr_assert_eq(waitpid(other.pid, NULL, 0), other.pid);
+	cr_assert_eq(lw_proc_status(other.pid, &status), -ESRCH);
 	leader_done(&leader);
 	leader_done(&other);
 }
