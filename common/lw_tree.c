@@ -227,23 +227,25 @@ static bool read_environ(int proc, pid_t pid, const char *entry, uint64_t *ret_s
 	return size == 0 && search_feed(&search, "", 1); /* a last entry without its NUL */
 }
 
-static bool is_ours(int proc, pid_t pid)
+/* What may not be looked into belongs to root, whoever it runs as. */
+static bool is_ours(int proc, pid_t pid, uid_t other)
 {
 	struct stat owner;
 	char path[32];
 
 	snprintf(path, sizeof(path), "%d/environ", (int)pid);
-	return fstatat(proc, path, &owner, 0) == 0 && owner.st_uid == geteuid();
+	return fstatat(proc, path, &owner, 0) == 0 &&
+	       (owner.st_uid == geteuid() || (other != 0 && owner.st_uid == other));
 }
 
 /* A process that executes a program has no environment for a moment, and what was being read
  * of its old one ends early: then there is less than /proc/PID/stat says, or that says 0. */
-static bool has_entry(int proc, const struct process *process, const char *entry)
+static bool has_entry(int proc, const struct process *process, const char *entry, uid_t other)
 {
 	struct process now = *process;
 	uint64_t size;
 
-	if (!is_ours(proc, now.pid))
+	if (!is_ours(proc, now.pid, other))
 		return false;
 	for (int i = 0; i < EXEC_TRIES; i++) {
 		if (read_environ(proc, now.pid, entry, &size))
@@ -371,7 +373,7 @@ static void scan_marks(struct scan *scan, const struct lw_tree *tree)
 		struct process *process = &scan->processes[i];
 
 		if (!process->in && may_be_in(process, tree))
-			process->in = has_entry(scan->proc, process, entry);
+			process->in = has_entry(scan->proc, process, entry, tree->uid);
 	}
 }
 
