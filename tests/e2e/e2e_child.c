@@ -1,5 +1,5 @@
-/* e2e_child.c - a child as configured: who it is, where it starts, what it may use. Run by
- * ctest, one test a process.
+/* e2e_child.c - a child as configured: who it is, where it starts, what it may use; and what a
+ * crowd of descriptors in the supervisor means to it (nothing). Run by ctest, one test a process.
  *
  * What takes root is left out without it. */
 #include "rig.h"
@@ -136,6 +136,52 @@ TEST(a_folder_that_is_not_there_is_named_when_the_process_starts)
 					       rig_path("not/yet")));
 	CHECK(mkdir(rig_path("not"), 0700) == 0 && mkdir(rig_path("not/yet"), 0700) == 0);
 	rig_line(proc, RIG_OUT, rig_path("not/yet"));
+	rig_down(proc);
+}
+
+/* What that descriptor of a process leads to; NULL: it has none of that number. */
+static const char *opened(pid_t pid, int fd)
+{
+	char path[200];
+	ssize_t size = readlink(rig_format("/proc/%d/fd/%d", (int)pid, fd), path, sizeof(path));
+
+	return size < 0 ? NULL : rig_format("%.*s", (int)size, path);
+}
+
+TEST(a_supervisor_whose_descriptors_lie_above_1024_works_and_its_children_see_nothing_of_it)
+{
+	struct rlimit limit;
+	struct rig_proc *proc;
+
+	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	if (limit.rlim_max < 2000) {
+		puts("left out: there may be no 2000 descriptors");
+		return;
+	}
+	rig_write("script", "echo sees $(ls /proc/self/fd)\n" /* 4: the folder itself */
+			    "echo limit $(ulimit -Sn)\n"
+			    "echo '{\"x\": 1}' >&3\n");
+	rig_write("app.conf",
+		  rig_format("work 'job' { command = { 'sh', '%s', '{n}' }, parallel = true }\n"
+			     "work 'svc' { program = { lw.env('FAKE'), 'serve' }, parallel = true }\n"
+			     "function flow() svc:run{ value = 3 } end\n",
+			     rig_path("script")));
+	setenv("FAKE", LW_BIN "/fake_work", 1);
+	proc = rig_spawn("sh", "-c", "ulimit -Sn 1500; exec \"$0\" \"$@\"", LW_BIN "/crowded",
+			 LW_BIN "/lw-supervisor", rig_path("app.conf"), "--no-prefix", NULL);
+	rig_line(proc, RIG_OUT, "Your app has started.");
+	CHECK_TEXT(opened(rig_pid(proc), 1199), "/dev/null");
+	CHECK_HAS(opened(rig_pid(proc), 1200), "/");
+	AWAIT(rig_is(rig_work("svc"), "stage", "succeeded"));
+	CHECK_INT(rig_number(rig_run("svc", "{\"value\": 5}"), "result"), 25);
+	succeeds(1);
+	CHECK_TEXT(rig_line(proc, RIG_OUT, "sees "), "sees 0 1 2 3 4");
+	CHECK_TEXT(rig_line(proc, RIG_OUT, "limit "), "limit 1500");
+	CHECK_INT(rig_number(rig_work("job"), "state.x"), 1);
+	CHECK(opened(pid_of("svc"), 1199) == NULL);
+	CHECK(kill(pid_of("svc"), SIGKILL) == 0);
+	AWAIT(rig_number(rig_work("svc"), "processes.0.starts") == 2);
+	CHECK_INT(rig_ctl("stop", "svc", NULL).status, 0);
 	rig_down(proc);
 }
 
