@@ -1,4 +1,5 @@
-/* lw_spawn.c - as vfork, put descriptors in their places, exec; and the search in PATH.
+/* lw_spawn.c - as vfork, put descriptors in their places, become who it is to be, exec; and the
+ * search in PATH.
  *
  * Used by the supervisor for its workers and by lw-worker for its commands. The child runs on
  * its parent's memory until exec, so what it needs is prepared in a struct plan, and what went
@@ -36,19 +37,33 @@
 #define CLOSE_RANGE_UNSHARE (1U << 1)
 #endif
 
+/* Where ids once had 16 bits, the calls with 32 bits have names of their own. */
+#ifdef SYS_setresuid32
+#define CALL_SETGROUPS SYS_setgroups32
+#define CALL_SETRESGID SYS_setresgid32
+#define CALL_SETRESUID SYS_setresuid32
+#else
+#define CALL_SETGROUPS SYS_setgroups
+#define CALL_SETRESGID SYS_setresgid
+#define CALL_SETRESUID SYS_setresuid
+#endif
+
 /* clang-format off */
 /*       step         what failed, with its subject */
 #define STEPS(S)                                                                       \
-	S(NONE,       "cannot start '%s'",                                file)        \
-	S(SIGNALS,    "cannot restore the signals of '%s'",               file)        \
-	S(SESSION,    "cannot make a session for '%s'",                   file)        \
-	S(GROUP,      "cannot make a process group for '%s'",             file)        \
-	S(TABLE,      "cannot have descriptors apart for '%s'",           file)        \
-	S(FDS,        "cannot put the descriptors of '%s' in place",      file)        \
-	S(FILES,      "cannot set the limit of descriptors of '%s'",      file)        \
-	S(CWD,        "cannot enter folder '%s'",                         cwd)         \
-	S(PARENT,     "cannot tie '%s' to its parent",                    file)        \
-	S(EXEC,       "cannot exec '%s'",                                 file)
+	S(NONE,       "cannot start '%s'",                                spawn->file) \
+	S(SIGNALS,    "cannot restore the signals of '%s'",               spawn->file) \
+	S(SESSION,    "cannot make a session for '%s'",                   spawn->file) \
+	S(GROUP,      "cannot make a process group for '%s'",             spawn->file) \
+	S(TABLE,      "cannot have descriptors apart for '%s'",           spawn->file) \
+	S(FDS,        "cannot put the descriptors of '%s' in place",      spawn->file) \
+	S(FILES,      "cannot set the limit of descriptors of '%s'",      spawn->file) \
+	S(LIMIT,      "cannot set limit '%s'",                            limit->name) \
+	S(NICE,       "cannot set the nice value of '%s'",                spawn->file) \
+	S(AS,         "cannot become %s",                                 spawn->as->name) \
+	S(CWD,        "cannot chdir to '%s'",                             spawn->cwd)  \
+	S(PARENT,     "cannot tie '%s' to its parent",                    spawn->file) \
+	S(EXEC,       "cannot exec '%s'",                                 spawn->file)
 /* clang-format on */
 
 #define STEP_ENUM(NAME, text, subject) STEP_##NAME,
@@ -62,8 +77,9 @@ struct plan {
 	int sources[LW_SPAWN_FDS]; /* low ones; -1: closed */
 	struct sigaction normal;
 	sigset_t none;
-	volatile enum step step; /* the one under way in the child */
-	volatile int error;      /* 0: the program runs */
+	const struct lw_limit *volatile limit; /* the one under way, in STEP_LIMIT */
+	volatile enum step step;               /* the one under way in the child */
+	volatile int error;                    /* 0: the program runs */
 };
 
 /* ---- in the child: async-signal-safe calls alone ------------------------------------ */
@@ -139,6 +155,62 @@ static int limit_files(struct plan *plan)
 	return plan->spawn->files == NULL ? 0 : setrlimit(RLIMIT_NOFILE, plan->spawn->files);
 }
 
+static int set_limits(struct plan *plan)
+{
+	const struct lw_spawn *spawn = plan->spawn;
+
+	if (limit_files(plan) < 0)
+		return -1;
+	plan->step = STEP_LIMIT;
+	for (size_t i = 0; i < spawn->limit_count; i++) {
+		plan->limit = &spawn->limits[i];
+		if (setrlimit(plan->limit->resource, &plan->limit->value) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int set_priority(struct plan *plan)
+{
+	plan->step = STEP_NICE;
+	return plan->spawn->has_nice ? setpriority(PRIO_PROCESS, 0, plan->spawn->nice) : 0;
+}
+
+/* Nothing but the supplementary groups would change. */
+static bool is_already(const struct lw_spawn_as *as)
+{
+	uid_t uid, effective_uid, saved_uid;
+	gid_t gid, effective_gid, saved_gid;
+
+	if (getresuid(&uid, &effective_uid, &saved_uid) < 0 ||
+	    getresgid(&gid, &effective_gid, &saved_gid) < 0)
+		return false;
+	return uid == as->uid && effective_uid == uid && saved_uid == uid && gid == as->gid &&
+	       effective_gid == gid && saved_gid == gid;
+}
+
+/* The system calls themselves: the C library's functions would ask all threads of our parent to
+ * follow. Who is not root may "become" itself, with the groups it has. */
+static int become_somebody(struct plan *plan)
+{
+	const struct lw_spawn_as *as = plan->spawn->as;
+	bool already;
+
+	plan->step = STEP_AS;
+	if (as == NULL)
+		return 0;
+	already = is_already(as);
+	/* Capabilities that a service manager gave us would outlive exec. */
+	if (as->uid != (uid_t)-1 && !already)
+		(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	if (as->groups != NULL && syscall(CALL_SETGROUPS, as->group_count, as->groups) < 0 &&
+	    !(errno == EPERM && already))
+		return -1;
+	if (syscall(CALL_SETRESGID, as->gid, as->gid, as->gid) < 0)
+		return -1;
+	return (int)syscall(CALL_SETRESUID, as->uid, as->uid, as->uid);
+}
+
 static int tie_to_parent(struct plan *plan)
 {
 	plan->step = STEP_PARENT;
@@ -154,7 +226,12 @@ static void become(struct plan *plan)
 {
 	plan->step = STEP_SIGNALS;
 	if (restore_signals(plan) < 0 || leave_group(plan) < 0 || place_fds(plan) < 0 ||
-	    limit_files(plan) < 0 || enter_folder(plan) < 0 || tie_to_parent(plan) < 0)
+	    set_limits(plan) < 0 || set_priority(plan) < 0)
+		return;
+	if (plan->spawn->has_umask)
+		umask(plan->spawn->umask);
+	/* A change of user undoes the tie to the parent, so that comes after it. */
+	if (become_somebody(plan) < 0 || enter_folder(plan) < 0 || tie_to_parent(plan) < 0)
 		return;
 	plan->step = STEP_EXEC;
 	execve(plan->spawn->file, plan->spawn->argv, plan->spawn->envp);
@@ -243,10 +320,15 @@ static pid_t start(struct plan *plan)
 
 static int report(const struct plan *plan, enum step step, int code, struct lw_err *err)
 {
+	if (step == STEP_AS && code == -EPERM)
+		return lw_err_set(err, code,
+				  "cannot become %s: Operation not permitted (it takes root, or "
+				  "CAP_SETUID and CAP_SETGID)",
+				  plan->spawn->as->name);
 	switch (step) {
 #define STEP_CASE(NAME, text, subject)                                                             \
 	case STEP_##NAME:                                                                          \
-		return lw_err_sys(err, code, text, plan->spawn->subject);
+		return lw_err_sys(err, code, text, plan->subject);
 		STEPS(STEP_CASE)
 #undef STEP_CASE
 	}
@@ -259,8 +341,18 @@ static void reap(pid_t pid)
 		continue;
 }
 
+/* A child that becomes somebody else takes from the memory it shares with us the right to be
+ * looked into (dumped, traced, read in /proc), lest that somebody does. Once it has left, we want
+ * that back. */
+static void restore_dumpable(const struct plan *plan, int before)
+{
+	if (plan->spawn->as != NULL && before == 1)
+		(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
 static int start_blocked(struct plan *plan, pid_t *ret_pid)
 {
+	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 	sigset_t all, before;
 
 	sigfillset(&all);
@@ -269,6 +361,7 @@ static int start_blocked(struct plan *plan, pid_t *ret_pid)
 	*ret_pid = start(plan);
 	if (*ret_pid < 0)
 		plan->error = errno;
+	restore_dumpable(plan, dumpable);
 	if (sigprocmask(SIG_SETMASK, &before, NULL) < 0)
 		lw_fatal("cannot restore the signal mask");
 	return *ret_pid < 0 ? -plan->error : 0;

@@ -307,24 +307,29 @@ static bool read_environ(int proc, pid_t pid, struct look *look, uint64_t *ret_s
 	return size == 0 && look_feed(look, "", 1); /* a last entry without its NUL */
 }
 
-static bool is_ours(int proc, pid_t pid)
+#define ANYBODY ((uid_t)-1)
+
+/* What may not be looked into belongs to root, whoever it runs as. */
+static bool is_ours(int proc, pid_t pid, uid_t other)
 {
 	struct stat owner;
 	char path[32];
 
 	snprintf(path, sizeof(path), "%d/environ", (int)pid);
-	return fstatat(proc, path, &owner, 0) == 0 && owner.st_uid == geteuid();
+	return fstatat(proc, path, &owner, 0) == 0 &&
+	       (owner.st_uid == geteuid() || other == ANYBODY ||
+		(other != 0 && owner.st_uid == other));
 }
 
 /* A process that executes a program has no environment for a moment, and what was being read
  * of its old one ends early: then there is less than /proc/PID/stat says, or that says 0. */
-static bool look_into(int proc, const struct process *process, struct look *look)
+static bool look_into(int proc, const struct process *process, struct look *look, uid_t other)
 {
 	const struct search *first = &look->searches[0];
 	struct process now = *process;
 	uint64_t size;
 
-	if (!is_ours(proc, now.pid))
+	if (!is_ours(proc, now.pid, other))
 		return false;
 	for (int i = 0; i < EXEC_TRIES; i++) {
 		if (read_environ(proc, now.pid, look, &size))
@@ -340,11 +345,11 @@ static bool look_into(int proc, const struct process *process, struct look *look
 	return first->found;
 }
 
-static bool has_entry(int proc, const struct process *process, const char *entry)
+static bool has_entry(int proc, const struct process *process, const char *entry, uid_t other)
 {
 	struct look look = { .searches = { search_entry(entry) }, .count = 1 };
 
-	return look_into(proc, process, &look);
+	return look_into(proc, process, &look, other);
 }
 
 /* ---- the scan ------------------------------------------------------------------------------ */
@@ -459,7 +464,7 @@ static void scan_marks(struct scan *scan, const struct lw_tree *tree)
 		struct process *process = &scan->processes[i];
 
 		if (!process->in && may_be_in(process, tree))
-			process->in = has_entry(scan->proc, process, entry);
+			process->in = has_entry(scan->proc, process, entry, tree->uid);
 	}
 }
 
@@ -564,7 +569,7 @@ static bool read_marked(int proc, const struct process *process, const char *sta
 							sizeof(ret_marked->token)) },
 			     .count = 2 };
 
-	if (!process->lives || process->pid == getpid() || !look_into(proc, process, &look) ||
+	if (!process->lives || process->pid == getpid() || !look_into(proc, process, &look, ANYBODY) ||
 	    !parse_mark(worker, ret_marked))
 		return false;
 	ret_marked->pid = process->pid;

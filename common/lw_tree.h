@@ -1,8 +1,8 @@
 /* lw_tree.h - a process and everything it started, as far as it can be found.
  *
  * A tree is known by three things: processes below its leader, processes in its leader's
- * session, and processes that carry its mark in their environment (LW_WORKER=<mark>; same
- * uid as ours). The callers are sub-reapers of their trees (PR_SET_CHILD_SUBREAPER), so an
+ * session, and processes that carry its mark in their environment (LW_WORKER=<mark>; of our
+ * uid or the tree's). The callers are sub-reapers of their trees (PR_SET_CHILD_SUBREAPER), so an
  * orphan becomes our child and is found even when it left session and group. What cleared
  * its environment and left everything cannot be found.
  *
@@ -26,6 +26,7 @@ struct lw_tree {
 	uint64_t since;   /* start time in clock ticks after boot (lw_proc_start_time); older
 	                      processes are never part of the tree */
 	bool leader_gone;
+	uid_t uid; /* whose marks count beside ours; 0: nobody else's */
 };
 
 struct lw_pids {
@@ -53,7 +54,7 @@ typedef void lw_marked_fn(void *context, const struct lw_marked *marked);
 
 /* Looks through /proc once for every living process with LW_WORKER=<store>/<worker>/<incarnation>
  * in its environment, in the order of their pids, for a supervisor that has just started. Both
- * that and the token are what it was executed with, and anybody of our uid can write them: they
+ * that and the token are what it was executed with, and anybody can write them: they
  * say where to look, not whom to trust. Returns how many were seen, or -errno: /proc could not be
  * looked at wholly, there may be more. `seen` must not call functions of this file that scan. */
 int lw_tree_marked(const char *store, lw_marked_fn *seen, void *context);

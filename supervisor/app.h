@@ -16,6 +16,7 @@
 #include "state.h"
 #include "work.h"
 
+struct dial;
 struct logs;
 struct launch;
 struct reaper;
@@ -64,7 +65,8 @@ struct app {
 
 	/* what a worker needs to start */
 	const char *state_dir;
-	const char *worker_socket;        /* where workers dial */
+	const char *worker_socket;        /* where workers dial, */
+	struct dial *dial;                /* unless they run as another user: it knows where */
 	const char *worker_program;       /* path of lw-worker */
 	struct rlimit child_files;        /* RLIMIT_NOFILE as we were given it: ours is raised */
 	void (*on_over)(struct app *app); /* no process is left and the app is to end */

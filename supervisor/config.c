@@ -130,6 +130,15 @@ int config_parse_signal(const char *text)
 	return *end == '\0' && number >= 1 && number <= 64 ? (int)number : -EINVAL;
 }
 
+int config_parse_umask(const char *text)
+{
+	size_t digits = strspn(text, "01234567");
+	long mask = strtol(text, NULL, 8);
+
+	return text[digits] == '\0' && (digits == 3 || digits == 4) && mask <= 0777 ? (int)mask
+										    : -EINVAL;
+}
+
 /* ---- kinds ------------------------------------------------------------------------ */
 
 static const char *const memory_names[] = { "ever", "last", NULL };
@@ -352,6 +361,101 @@ static json_t *env_json(const void *member)
 	return object;
 }
 
+static void umask_none(const struct config_option *option LW_UNUSED, void *member)
+{
+	*(int64_t *)member = CONFIG_NONE;
+}
+
+static json_t *umask_json(const void *member)
+{
+	int64_t mask = *(const int64_t *)member;
+
+	return mask == CONFIG_NONE ? json_null() : json_sprintf("%04o", (unsigned)mask);
+}
+
+static void nice_none(const struct config_option *option LW_UNUSED, void *member)
+{
+	*(int64_t *)member = CONFIG_NICE_NONE;
+}
+
+static json_t *nice_json(const void *member)
+{
+	int64_t nice = *(const int64_t *)member;
+
+	return nice == CONFIG_NICE_NONE ? json_null() : json_integer(nice);
+}
+
+/* clang-format off */
+const struct config_limit config_limits[] = {
+	{ "as",         RLIMIT_AS,         LIMIT_BYTES },
+	{ "core",       RLIMIT_CORE,       LIMIT_BYTES },
+	{ "cpu",        RLIMIT_CPU,        LIMIT_SECONDS },
+	{ "data",       RLIMIT_DATA,       LIMIT_BYTES },
+	{ "fsize",      RLIMIT_FSIZE,      LIMIT_BYTES },
+	{ "locks",      RLIMIT_LOCKS,      LIMIT_COUNT },
+	{ "memlock",    RLIMIT_MEMLOCK,    LIMIT_BYTES },
+	{ "msgqueue",   RLIMIT_MSGQUEUE,   LIMIT_BYTES },
+	{ "nice",       RLIMIT_NICE,       LIMIT_COUNT },
+	{ "nofile",     RLIMIT_NOFILE,     LIMIT_COUNT },
+	{ "nproc",      RLIMIT_NPROC,      LIMIT_COUNT },
+	{ "rss",        RLIMIT_RSS,        LIMIT_BYTES },
+	{ "rtprio",     RLIMIT_RTPRIO,     LIMIT_COUNT },
+	{ "rttime",     RLIMIT_RTTIME,     LIMIT_MICROSECONDS },
+	{ "sigpending", RLIMIT_SIGPENDING, LIMIT_COUNT },
+	{ "stack",      RLIMIT_STACK,      LIMIT_BYTES },
+	{ NULL,         0,                 LIMIT_COUNT },
+};
+/* clang-format on */
+
+static bool limits_same(const void *a, const void *b)
+{
+	const struct limits *one = a, *other = b;
+
+	if (one->count != other->count)
+		return false;
+	for (size_t i = 0; i < one->count; i++)
+		if (one->items[i].resource != other->items[i].resource ||
+		    one->items[i].value.rlim_cur != other->items[i].value.rlim_cur ||
+		    one->items[i].value.rlim_max != other->items[i].value.rlim_max)
+			return false;
+	return true;
+}
+
+static json_t *limit_value_json(unsigned resource, rlim_t value)
+{
+	if (value == RLIM_INFINITY)
+		return json_string("unlimited");
+	if (resource == RLIMIT_RTTIME)
+		return json_real((double)value / (double)CONFIG_SECOND);
+	return json_integer((json_int_t)value);
+}
+
+static json_t *limits_json(const void *member)
+{
+	const struct limits *limits = member;
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < limits->count; i++) {
+		const struct lw_limit *limit = &limits->items[i];
+		json_t *soft = limit_value_json(limit->resource, limit->value.rlim_cur);
+		json_t *hard = limit_value_json(limit->resource, limit->value.rlim_max);
+
+		json_object_set_new(object, limit->name,
+				    json_pack("{s:o, s:o}", "soft", soft, "hard", hard));
+	}
+	return object;
+}
+
+static void limits_none(const struct config_option *option LW_UNUSED, void *member)
+{
+	*(struct limits *)member = (struct limits){ 0 };
+}
+
+static void limits_done(void *member)
+{
+	lw_free(((struct limits *)member)->items);
+}
+
 static struct words names_words(const void *member)
 {
 	const struct lw_names *names = member;
@@ -454,6 +558,12 @@ static const struct kind kinds[OPTION_KINDS_N] = {
 	[OPTION_NAMES]    = { "a list of names", names_none, names_same, names_json, names_done },
 	[OPTION_ENV]      = { "a table of texts ({ NAME = \"value\" })", words_none, words_same, env_json,
 			      words_destroy },
+	[OPTION_USER]     = { "a name or an id", text_preset, text_same, text_json, text_done },
+	[OPTION_UMASK]    = { "an octal mask as text (\"0027\")", umask_none, whole_same, umask_json,
+			      NULL },
+	[OPTION_NICE]     = { "a whole number", nice_none, whole_same, nice_json, NULL },
+	[OPTION_LIMITS]   = { "a table of limits ({ nofile = 1024, as = \"2GiB\" })", limits_none,
+			      limits_same, limits_json, limits_done },
 	[OPTION_LATER]    = { NULL, NULL, NULL, NULL, NULL },
 };
 /* clang-format on */
@@ -658,6 +768,7 @@ void work_config_free(struct work_config *config)
 	if (config == NULL)
 		return;
 	done_all(work_options, config);
+	identity_free(config->identity);
 	lw_free(config->name);
 	lw_free(config);
 }

@@ -12,6 +12,7 @@
 
 #include "lw_base.h"
 #include "lw_buf.h"
+#include "identity.h"
 #include "lw_call.h"
 #include "lw_err.h"
 
@@ -20,11 +21,17 @@ enum overlap { OVERLAP_QUEUE, OVERLAP_LATEST };
 enum restart { RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS };
 
 #define CONFIG_NONE      (-1)
+#define CONFIG_NICE_NONE INT64_MIN /* -1 is a nice value */
 #define CONFIG_PORT_NONE 0
 #define CONFIG_PORT_AUTO (-1)
 
 struct words {
 	char **words; /* ends in NULL, so that it is an argv */
+	size_t count;
+};
+
+struct limits {
+	struct lw_limit *items; /* in the order of config_limits[] */
 	size_t count;
 };
 
@@ -55,9 +62,15 @@ struct work_config {
 	int64_t stop_timeout;
 	bool start_with_flow; /* settled: program true, command false */
 	char *host;
-	int64_t port;     /* CONFIG_PORT_NONE, CONFIG_PORT_AUTO, or a number */
-	struct words env; /* "NAME=value" */
-	char *cwd;        /* absolute; default: the folder of app.conf */
+	int64_t port;              /* CONFIG_PORT_NONE, CONFIG_PORT_AUTO, or a number */
+	struct words env;          /* "NAME=value" */
+	char *cwd;                 /* absolute; default: the folder of app.conf */
+	char *user;                /* as given, or NULL */
+	char *group;               /* as given, or NULL */
+	struct identity *identity; /* those two, once looked up; NULL: as we are */
+	int64_t umask;             /* CONFIG_NONE: ours */
+	int64_t nice;              /* CONFIG_NICE_NONE: ours */
+	struct limits limits;
 };
 
 struct app_config {
@@ -113,6 +126,10 @@ enum option_kind {
 	OPTION_ARGS,
 	OPTION_NAMES,
 	OPTION_ENV,
+	OPTION_USER,
+	OPTION_UMASK,
+	OPTION_NICE,
+	OPTION_LIMITS,
 	OPTION_LATER, /* known, refused: its function comes in a later version */
 	OPTION_KINDS_N
 };
@@ -182,11 +199,16 @@ enum option_kind {
 	  "environment variables added for the process")                                           \
 	O(cwd, FOLDER, cwd, "", 0, 0, true,                                                        \
 	  "folder the process starts in (default: that of app.conf)")                              \
-	L(user, "user the process runs as")                                                        \
-	L(group, "group the process runs as")                                                      \
-	L(umask, "file mode mask of the process")                                                  \
-	L(nice, "scheduling priority of the process")                                              \
-	L(limits, "resource limits of the process")                                                \
+	O(user, USER, user, "", 0, 0, true,                                                        \
+	  "user the process runs as; it takes root")                                               \
+	O(group, USER, group, "", 0, 0, true,                                                      \
+	  "group the process runs as (default: that of user)")                                     \
+	O(umask, UMASK, umask, "", 0, 0, true,                                                     \
+	  "bits that files made by the process lack")                                              \
+	O(nice, NICE, nice, "", -20, 19, true,                                                     \
+	  "scheduling priority of the process, 19 is the lowest")                                  \
+	O(limits, LIMITS, limits, "", 0, 0, true,                                                  \
+	  "resource limits of the process")                                                        \
 	L(log_max_size, "size at which a log file is rotated")                                     \
 	L(log_keep, "number of rotated log files")
 
@@ -219,6 +241,15 @@ struct config_option {
 	const char *sentence;
 };
 
+/* What `limits` knows, and what a value counts: numbers without a unit are bytes, or seconds. */
+enum limit_unit { LIMIT_COUNT, LIMIT_BYTES, LIMIT_SECONDS, LIMIT_MICROSECONDS };
+struct config_limit {
+	const char *name; /* as setrlimit(2) says it, without RLIMIT_ */
+	unsigned resource;
+	enum limit_unit unit;
+};
+extern const struct config_limit config_limits[]; /* a row whose name is NULL ends it */
+
 /* The tables as data; a row whose key is NULL ends each. */
 extern const struct config_option work_options[];
 extern const struct config_option app_options[];
@@ -248,6 +279,9 @@ const char *option_hint(const struct config_option *options, const char *key, ch
 LW_MUST_USE int config_parse_signal(const char *text);
 /* "64MiB", "1GiB", "10kB" or a number of bytes. -EINVAL. */
 LW_MUST_USE int config_parse_size(const char *text, int64_t *ret_bytes);
+
+/* Bits of "0027": three or four octal digits. -EINVAL. */
+LW_MUST_USE int config_parse_umask(const char *text);
 
 void words_add(struct words *words, const char *word);
 void words_done(struct words *words);

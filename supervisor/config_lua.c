@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "flow_lua.h"
@@ -104,21 +103,28 @@ static int read_real(const struct reader *reader, int index, void *member)
 	return 0;
 }
 
-/* Numbers count in `unit`s; texts bring their own. */
+/* Numbers count in `unit`s; texts bring their own. -1: neither, or negative. */
+static int64_t units_at(lua_State *L, int index, double unit,
+			int (*parse)(const char *text, int64_t *ret))
+{
+	double number = lua_tonumber(L, index) * unit;
+	int64_t value;
+
+	if (lua_type(L, index) == LUA_TSTRING) {
+		const char *text = text_at(L, index);
+
+		return text != NULL && parse(text, &value) == 0 ? value : -1;
+	}
+	if (lua_type(L, index) != LUA_TNUMBER || !(number >= 0 && number < 9e18))
+		return -1;
+	return number > 0 && number < 1 ? 1 : (int64_t)(number + 0.5);
+}
+
 static int read_units(const struct reader *reader, int index, void *member, double unit,
 		      int (*parse)(const char *text, int64_t *ret))
 {
-	double number = lua_tonumber(reader->L, index) * unit;
-	int64_t value = -1;
+	int64_t value = units_at(reader->L, index, unit, parse);
 
-	if (lua_type(reader->L, index) == LUA_TSTRING) {
-		const char *text = text_at(reader->L, index);
-
-		if (text == NULL || parse(text, &value) < 0)
-			value = -1;
-	} else if (lua_type(reader->L, index) == LUA_TNUMBER && number >= 0 && number < 9e18) {
-		value = number > 0 && number < 1 ? 1 : (int64_t)(number + 0.5);
-	}
 	if (value < 0 || !within(reader->option, value))
 		return refuse(reader, index);
 	*(int64_t *)member = value;
@@ -264,19 +270,15 @@ static int read_zone(const struct reader *reader, int index, void *member)
 	return 0;
 }
 
+/* Whether it is there is found out by the process that enters it, and as who it is. */
 static int read_folder(const struct reader *reader, int index, void *member)
 {
 	const char *text = text_at(reader->L, index);
-	LW_AUTO(lw_free) char *path = NULL;
-	struct stat about;
 
 	if (text == NULL || text[0] == '\0')
 		return refuse(reader, index);
-	path = text[0] == '/' ? lw_strdup(text) : lw_format("%s/%s", reader->folder, text);
-	if (stat(path, &about) < 0 || !S_ISDIR(about.st_mode))
-		return lw_err_set(reader->err, -EINVAL, "option '%s': no folder '%s'",
-				  reader->option->key, text);
-	replace(member, LW_TAKE(path));
+	replace(member,
+		text[0] == '/' ? lw_strdup(text) : lw_format("%s/%s", reader->folder, text));
 	return 0;
 }
 
@@ -421,6 +423,194 @@ static int read_env(const struct reader *reader, int index, void *member)
 	return 0;
 }
 
+static int read_user(const struct reader *reader, int index, void *member)
+{
+	const char *text = text_at(reader->L, index);
+
+	if (lua_isinteger(reader->L, index) && lua_tointeger(reader->L, index) >= 0) {
+		replace(member, lw_format("%lld", (long long)lua_tointeger(reader->L, index)));
+		return 0;
+	}
+	if (text == NULL || text[0] == '\0')
+		return refuse(reader, index);
+	replace(member, lw_strdup(text));
+	return 0;
+}
+
+/* No number: Lua reads 0027 as twenty-seven. */
+static int read_umask(const struct reader *reader, int index, void *member)
+{
+	const char *text = text_at(reader->L, index);
+	int mask = text != NULL ? config_parse_umask(text) : -EINVAL;
+
+	if (mask < 0)
+		return refuse(reader, index);
+	*(int64_t *)member = mask;
+	return 0;
+}
+
+static const char *next_limit(const void *context, size_t i)
+{
+	(void)context;
+	return config_limits[i].name;
+}
+
+static const struct config_limit *limit_find(const char *name)
+{
+	for (const struct config_limit *limit = config_limits; limit->name != NULL; limit++)
+		if (strcmp(limit->name, name) == 0)
+			return limit;
+	return NULL;
+}
+
+/* The unknown name that comes first in the alphabet. */
+static int check_limits(const struct reader *reader, int index)
+{
+	lua_State *L = reader->L;
+	const char *first = NULL;
+	char hint[HINT_MAX];
+
+	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+		const char *name = text_at(L, -2);
+
+		if (name == NULL) {
+			lua_pop(L, 2);
+			return lw_err_set(reader->err, -EINVAL,
+					  "option 'limits' wants names as keys: { nofile = 1024 }");
+		}
+		if (limit_find(name) == NULL && (first == NULL || strcmp(name, first) < 0))
+			first = name;
+	}
+	if (first == NULL)
+		return 0;
+	return lw_err_set(reader->err, -EINVAL, "option 'limits': no limit '%.60s'%s", first,
+			  nearest_hint(first, next_limit, NULL, hint));
+}
+
+static int refuse_limit(const struct reader *reader, int index, const char *name,
+			enum limit_unit unit)
+{
+	static const char *const wanted[] = {
+		[LIMIT_COUNT] = "a whole number",
+		[LIMIT_BYTES] = "a size (\"64MiB\" or bytes)",
+		[LIMIT_SECONDS] = "a duration (\"2h\" or seconds)",
+		[LIMIT_MICROSECONDS] = "a duration (\"300ms\" or seconds)",
+	};
+	LW_AUTO_BUF given = { 0 };
+
+	print_given(reader->L, index, &given);
+	return lw_err_set(reader->err, -EINVAL,
+			  "option 'limits': %s wants %s, \"unlimited\" or { soft = , hard = }, not "
+			  "%s",
+			  name, wanted[unit], lw_buf_text(&given));
+}
+
+/* One number of a limit, as setrlimit(2) counts it; -1 when it is none. */
+static int64_t limit_at(lua_State *L, int index, enum limit_unit unit)
+{
+	int64_t value;
+
+	switch (unit) {
+	case LIMIT_COUNT:
+		return lua_isinteger(L, index) ? lua_tointeger(L, index) : -1;
+	case LIMIT_BYTES:
+		return units_at(L, index, 1, config_parse_size);
+	case LIMIT_SECONDS:
+		value = units_at(L, index, (double)CONFIG_SECOND, config_parse_duration);
+		return value < 0 ? -1 : (value + CONFIG_SECOND - 1) / CONFIG_SECOND;
+	case LIMIT_MICROSECONDS:
+		return units_at(L, index, (double)CONFIG_SECOND, config_parse_duration);
+	}
+	return -1;
+}
+
+static int read_limit_value(const struct reader *reader, int index,
+			    const struct config_limit *limit, rlim_t *ret_value)
+{
+	const char *text = text_at(reader->L, index);
+	int64_t value;
+
+	if (text != NULL && (strcmp(text, "unlimited") == 0 || strcmp(text, "infinity") == 0)) {
+		*ret_value = RLIM_INFINITY;
+		return 0;
+	}
+	value = limit_at(reader->L, index, limit->unit);
+	if (value < 0)
+		return refuse_limit(reader, index, limit->name, limit->unit);
+	*ret_value = (rlim_t)value;
+	return 0;
+}
+
+/* { soft = 1, hard = 2 }, and nothing else in it. */
+static int read_limit_pair(const struct reader *reader, int index, const struct config_limit *limit,
+			   struct rlimit *ret_value)
+{
+	lua_State *L = reader->L;
+	int top = lua_gettop(L), keys = 0, r;
+
+	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+		keys++;
+	lua_pushliteral(L, "soft");
+	lua_rawget(L, index);
+	lua_pushliteral(L, "hard");
+	lua_rawget(L, index);
+	if (keys != 2 || lua_isnil(L, top + 1) || lua_isnil(L, top + 2)) {
+		lua_settop(L, top);
+		return refuse_limit(reader, index, limit->name, limit->unit);
+	}
+	r = read_limit_value(reader, top + 1, limit, &ret_value->rlim_cur);
+	if (r >= 0)
+		r = read_limit_value(reader, top + 2, limit, &ret_value->rlim_max);
+	lua_settop(L, top);
+	if (r >= 0 && ret_value->rlim_cur > ret_value->rlim_max)
+		return lw_err_set(reader->err, -EINVAL,
+				  "option 'limits': %s has a soft limit above its hard one",
+				  limit->name);
+	return r;
+}
+
+static int read_limit(const struct reader *reader, int index, const struct config_limit *limit,
+		      struct rlimit *ret_value)
+{
+	int r;
+
+	if (lua_type(reader->L, index) == LUA_TTABLE)
+		return read_limit_pair(reader, index, limit, ret_value);
+	r = read_limit_value(reader, index, limit, &ret_value->rlim_cur);
+	ret_value->rlim_max = ret_value->rlim_cur;
+	return r;
+}
+
+static void limits_add(struct limits *limits, const struct config_limit *limit, struct rlimit value)
+{
+	limits->items = lw_realloc(limits->items, (limits->count + 1) * sizeof(*limits->items));
+	limits->items[limits->count++] = (struct lw_limit){ limit->name, limit->resource, value };
+}
+
+static int read_limits(const struct reader *reader, int index, void *member)
+{
+	lua_State *L = reader->L;
+	int r;
+
+	if (lua_type(L, index) != LUA_TTABLE)
+		return refuse(reader, index);
+	r = check_limits(reader, index);
+	for (const struct config_limit *limit = config_limits; r >= 0 && limit->name != NULL;
+	     limit++) {
+		struct rlimit value;
+
+		lua_pushstring(L, limit->name);
+		lua_rawget(L, index);
+		if (!lua_isnil(L, -1)) {
+			r = read_limit(reader, lua_gettop(L), limit, &value);
+			if (r >= 0)
+				limits_add(member, limit, value);
+		}
+		lua_pop(L, 1);
+	}
+	return r;
+}
+
 static int read_later(const struct reader *reader, int index LW_UNUSED, void *member LW_UNUSED)
 {
 	return lw_err_set(reader->err, -EINVAL, "option '%s' comes in a later version",
@@ -439,7 +629,9 @@ static read_fn *const readers[OPTION_KINDS_N] = {
 	[OPTION_ZONE] = read_zone,       [OPTION_FOLDER] = read_folder,
 	[OPTION_COMMAND] = read_command, [OPTION_PROGRAM] = read_program,
 	[OPTION_ARGS] = read_args,       [OPTION_NAMES] = read_names,
-	[OPTION_ENV] = read_env,         [OPTION_LATER] = read_later,
+	[OPTION_ENV] = read_env,         [OPTION_USER] = read_user,
+	[OPTION_UMASK] = read_umask,     [OPTION_NICE] = read_whole,
+	[OPTION_LIMITS] = read_limits,   [OPTION_LATER] = read_later,
 };
 
 /* ---- a whole table ------------------------------------------------------------------------ */
@@ -550,5 +742,7 @@ int config_read_work(lua_State *L, int table, const char *folder, bool look_up,
 		work->cwd = lw_strdup(folder);
 	if (!was_given(L, table, "start_with_flow"))
 		work->start_with_flow = work->program.count > 0;
-	return settle_program(work, folder, look_up, err);
+	if (look_up && (work->user != NULL || work->group != NULL))
+		r = identity_find(work->user, work->group, &work->identity, err);
+	return r < 0 ? r : settle_program(work, folder, look_up, err);
 }

@@ -225,6 +225,7 @@ static int build(struct supervisor *supervisor, struct lw_err *err)
 	supervisor->app->drain = supervisor->options->drain;
 	supervisor->app->on_over = on_over;
 	r = dial_new(supervisor->app, supervisor->worker_socket, &supervisor->dial, err);
+	supervisor->app->dial = supervisor->dial;
 	if (r >= 0)
 		r = http_new(supervisor->app, supervisor->control_socket, &supervisor->http, err);
 	return r;

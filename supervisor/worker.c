@@ -175,6 +175,11 @@ struct run *worker_in_hand(const struct worker *worker)
 	return run != NULL && run->stage == STAGE_RUNNING ? run : NULL;
 }
 
+uid_t worker_uid(const struct worker *worker)
+{
+	return identity_uid(worker->work->config->identity);
+}
+
 struct worker_info worker_info(const struct worker *worker)
 {
 	return (struct worker_info){

@@ -92,6 +92,8 @@ LW_MUST_USE int worker_dialled(struct worker *worker, int fd, struct lw_frames *
 void worker_exited(struct worker *worker);
 /* The run that its process executes, as far as we know; or NULL. */
 struct run *worker_in_hand(const struct worker *worker);
+/* What its process runs as. */
+uid_t worker_uid(const struct worker *worker);
 struct worker_info worker_info(const struct worker *worker);
 
 #endif

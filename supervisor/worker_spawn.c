@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app.h"
+#include "dial.h"
 #include "lw_log.h"
 #include "lw_spawn.h"
 #include "worker_private.h"
@@ -54,7 +55,17 @@ static void environment_done(struct environment *env)
 	free(env->entries);
 }
 
-static void environment_fill(struct environment *env, const struct worker *worker)
+static void env_put_user(struct environment *env, const struct identity *identity)
+{
+	if (identity == NULL || identity->user == NULL)
+		return;
+	env_put(env, lw_format("HOME=%s", identity->home));
+	env_put(env, lw_format("USER=%s", identity->user));
+	env_put(env, lw_format("LOGNAME=%s", identity->user));
+}
+
+static void environment_fill(struct environment *env, const struct worker *worker,
+			     const char *socket)
 {
 	const struct work_config *config = worker->work->config;
 	size_t n = 0;
@@ -64,9 +75,10 @@ static void environment_fill(struct environment *env, const struct worker *worke
 	env->entries = lw_alloc((n + 1) * sizeof(*env->entries));
 	for (; env->count < n; env->count++)
 		env->entries[env->count] = lw_strdup(environ[env->count]);
+	env_put_user(env, config->identity);
 	for (size_t i = 0; i < config->env.count; i++)
 		env_put(env, lw_strdup(config->env.words[i]));
-	env_put(env, lw_format("LW_SOCKET=%s", worker->app->worker_socket));
+	env_put(env, lw_format("LW_SOCKET=%s", socket));
 	env_put(env, lw_format("LW_TOKEN=%s", worker->token));
 	env_put(env, lw_format("LW_WORKER=%s", worker->mark));
 	env_put(env, lw_format("LW_WORK=%s", config->name));
@@ -106,14 +118,39 @@ static int find_file(const struct worker *worker, char **ret_file, struct lw_err
 			     err);
 }
 
+static int find_socket(const struct worker *worker, const char **ret_path, struct lw_err *err)
+{
+	if (worker_uid(worker) != geteuid())
+		return dial_for_others(worker->app->dial, ret_path, err);
+	*ret_path = worker->app->worker_socket;
+	return 0;
+}
+
+static struct lw_spawn spawn_as_configured(const struct worker *worker)
+{
+	const struct work_config *config = worker->work->config;
+
+	return (struct lw_spawn){
+		.cwd = config->cwd,
+		.session = true,
+		.files = &worker->app->child_files,
+		.limits = config->limits.items,
+		.limit_count = config->limits.count,
+		.as = config->identity != NULL ? &config->identity->as : NULL,
+		.has_nice = config->nice != CONFIG_NICE_NONE,
+		.nice = (int)config->nice,
+		.has_umask = config->umask != CONFIG_NONE,
+		.umask = (mode_t)config->umask,
+		.fd_count = 3,
+	};
+}
+
 static int spawn_process(struct worker *worker, struct lw_err *err)
 {
 	struct environment env = { 0 };
-	struct lw_spawn spawn = { .cwd = worker->work->config->cwd,
-				  .session = true,
-				  .files = &worker->app->child_files,
-				  .fd_count = 3 };
+	struct lw_spawn spawn = spawn_as_configured(worker);
 	LW_AUTO(lw_free) char *file = NULL;
+	const char *socket;
 	char **argv;
 	int fds[2];
 	int r;
@@ -125,10 +162,13 @@ static int spawn_process(struct worker *worker, struct lw_err *err)
 			return r;
 	}
 	r = find_file(worker, &file, err);
+	if (r >= 0)
+		r = find_socket(worker, &socket, err);
 	if (r < 0)
 		return r;
 	output_fds(worker->output, fds);
-	environment_fill(&env, worker);
+	identity_own(worker->work->config->identity, fds, LW_COUNT(fds));
+	environment_fill(&env, worker, socket);
 	argv = make_argv(worker);
 	spawn.file = file;
 	spawn.argv = argv;
@@ -178,6 +218,7 @@ static void begin_incarnation(struct worker *worker)
 	clock_gettime(CLOCK_BOOTTIME, &boot);
 	worker->tree = (struct lw_tree){
 		.mark = worker->mark,
+		.uid = worker_uid(worker),
 		.since = (uint64_t)boot.tv_sec * (uint64_t)sysconf(_SC_CLK_TCK),
 	};
 }

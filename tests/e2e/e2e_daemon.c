@@ -124,9 +124,7 @@ TEST(a_missing_program_ends_with_2)
 TEST(an_option_whose_function_comes_later_ends_with_2)
 {
 	static const char *const later[] = { "cache_files = { 'a' }", "overlap = 'cancel'",
-					     "user = 'nobody'",       "group = 'nogroup'",
-					     "limits = {}",           "lost = 'fail'",
-					     "log_keep = 3" };
+					     "lost = 'fail'", "log_keep = 3" };
 
 	for (size_t i = 0; i < LW_COUNT(later); i++)
 		refuses(rig_format("work 'job' { command = { 'true' }, %s }\n"

@@ -53,8 +53,51 @@ Test(config, an_error_names_file_line_key_and_what_was_meant)
 					"65535, not 70000" },
 		{ WORK("env = { 'A=1' }"), "app.conf:1: work 'train': option 'env' wants names as "
 					   "keys: { NAME = \"value\" }" },
-		{ WORK("cwd = 'nowhere'"),
-		  "app.conf:1: work 'train': option 'cwd': no folder 'nowhere'" },
+		{ WORK("cwd = ''"),
+		  "app.conf:1: work 'train': option 'cwd' wants a folder, not the text \"\"" },
+		{ WORK("user = 'no-such-user'"),
+		  "app.conf:1: work 'train': option 'user': no user 'no-such-user'" },
+		{ WORK("group = 'no-such-group'"),
+		  "app.conf:1: work 'train': option 'group': no group 'no-such-group'" },
+		{ WORK("user = 4000000001"),
+		  "app.conf:1: work 'train': option 'user': '4000000001' has no entry that says "
+		  "its group; give 'group' too" },
+		{ WORK("user = 4294967295, group = 0"), /* "stays", to the system */
+		  "app.conf:1: work 'train': option 'user': no user '4294967295'" },
+		{ WORK("user = true"),
+		  "app.conf:1: work 'train': option 'user' wants a name or an id, not true" },
+		{ WORK("group = -1"),
+		  "app.conf:1: work 'train': option 'group' wants a name or an id, not -1" },
+		{ WORK("umask = 0027"), "app.conf:1: work 'train': option 'umask' wants an octal "
+					"mask as text (\"0027\"), not 27" },
+		{ WORK("umask = '27'"), "app.conf:1: work 'train': option 'umask' wants an octal "
+					"mask as text (\"0027\"), not the text \"27\"" },
+		{ WORK("umask = '1777'"), "app.conf:1: work 'train': option 'umask' wants an octal "
+					  "mask as text (\"0027\"), not the text \"1777\"" },
+		{ WORK("nice = 20"), "app.conf:1: work 'train': option 'nice' wants a whole number "
+				     "from -20 to 19, not 20" },
+		{ WORK("limits = 3"), "app.conf:1: work 'train': option 'limits' wants a table of "
+				      "limits ({ nofile = 1024, as = \"2GiB\" }), not 3" },
+		{ WORK("limits = { 3 }"), "app.conf:1: work 'train': option 'limits' wants names "
+					  "as keys: { nofile = 1024 }" },
+		{ WORK("limits = { nofiles = 3, zz = 1 }"),
+		  "app.conf:1: work 'train': option 'limits': no limit 'nofiles' (did you mean "
+		  "'nofile'?)" },
+		{ WORK("limits = { nofile = '2GiB' }"),
+		  "app.conf:1: work 'train': option 'limits': nofile wants a whole number, "
+		  "\"unlimited\" or { soft = , hard = }, not the text \"2GiB\"" },
+		{ WORK("limits = { as = -1 }"),
+		  "app.conf:1: work 'train': option 'limits': as wants a size (\"64MiB\" or "
+		  "bytes), \"unlimited\" or { soft = , hard = }, not -1" },
+		{ WORK("limits = { cpu = 'x' }"),
+		  "app.conf:1: work 'train': option 'limits': cpu wants a duration (\"2h\" or "
+		  "seconds), \"unlimited\" or { soft = , hard = }, not the text \"x\"" },
+		{ WORK("limits = { core = { soft = 1 } }"),
+		  "app.conf:1: work 'train': option 'limits': core wants a size (\"64MiB\" or "
+		  "bytes), \"unlimited\" or { soft = , hard = }, not a table" },
+		{ WORK("limits = { core = { soft = 2, hard = 1 } }"),
+		  "app.conf:1: work 'train': option 'limits': core has a soft limit above its hard "
+		  "one" },
 		{ WORK("args = { print }"),
 		  "app.conf:1: work 'train': option 'args': args: [1]: a function cannot be an "
 		  "argument" },
@@ -117,9 +160,7 @@ Test(config, an_error_names_file_line_key_and_what_was_meant)
 
 Test(config, options_of_later_versions_are_refused_with_that_sentence)
 {
-	static const char *const later[] = { "cache_files", "user",         "group",
-					     "umask",       "nice",         "limits",
-					     "lost",        "log_max_size", "log_keep" };
+	static const char *const later[] = { "cache_files", "lost", "log_max_size", "log_keep" };
 
 	for (size_t i = 0; i < LW_COUNT(later); i++) {
 		char text[200], wanted[200];
@@ -180,6 +221,78 @@ Test(config, the_defaults_are_those_of_the_design)
 	cr_assert_eq(a->port, CONFIG_PORT_NONE);
 	cr_assert_eq(a->args.size, 0);
 	cr_assert_str_eq(a->cwd, config->app.folder);
+	cr_assert_null(a->user);
+	cr_assert_null(a->group);
+	cr_assert_null(a->identity);
+	cr_assert_eq(a->umask, CONFIG_NONE);
+	cr_assert_eq(a->nice, CONFIG_NICE_NONE);
+	cr_assert_eq(a->limits.count, 0);
+	config_free(config);
+}
+
+Test(config, users_and_groups_are_names_or_ids)
+{
+	struct config *config = load_config(
+		"work 'name' { command = { 'true' }, user = 'root' }\n"
+		"work 'id' { command = { 'true' }, user = 0 }\n"
+		"work 'unknown' { command = { 'true' }, user = '4000000001', group = 4000000002 }\n"
+		"work 'group' { command = { 'true' }, group = 'root' }\n");
+	const struct identity *name = config->works[0]->identity, *id = config->works[1]->identity,
+			      *unknown = config->works[2]->identity,
+			      *group = config->works[3]->identity;
+
+	cr_assert_eq(name->as.uid, 0);
+	cr_assert_eq(name->as.gid, 0);
+	cr_assert_str_eq(name->as.name, "user 'root'");
+	cr_assert_str_eq(name->user, "root");
+	cr_assert_str_eq(name->home, "/root");
+	cr_assert_gt(name->as.group_count, 0);
+	cr_assert_str_eq(id->user, "root");
+	cr_assert_eq(unknown->as.uid, 4000000001);
+	cr_assert_eq(unknown->as.gid, 4000000002);
+	cr_assert_eq(unknown->as.group_count, 1);
+	cr_assert_eq(unknown->as.groups[0], 4000000002);
+	cr_assert_str_eq(unknown->home, "/");
+	cr_assert_eq(identity_uid(unknown), 4000000001);
+	cr_assert_eq(group->as.gid, 0);
+	cr_assert_null(group->as.groups);
+	cr_assert_null(group->user);
+	cr_assert_eq(identity_uid(group), geteuid());
+	cr_assert_eq(identity_uid(NULL), geteuid());
+	config_free(config);
+}
+
+Test(config, limits_count_what_setrlimit_counts)
+{
+	struct config *config = load_config(
+		"work 'a' { command = { 'true' }, limits = { as = '2GiB', cpu = '1.5s', rttime = "
+		"2,\n"
+		"  nofile = { soft = 10, hard = 'unlimited' }, stack = 'infinity', core = 0 } }\n"
+		"work 'b' { command = { 'true' }, limits = { core = 0, as = '2GiB', cpu = 2,\n"
+		"  rttime = '2s', stack = 'unlimited', nofile = { hard = 'infinity', soft = 10 } } "
+		"}\n"
+		"work 'c' { command = { 'true' }, limits = { as = '2GiB' } }\n");
+	static const struct {
+		unsigned resource;
+		rlim_t soft, hard;
+	} wanted[] = {
+		{ RLIMIT_AS, 2048UL << 20, 2048UL << 20 },
+		{ RLIMIT_CORE, 0, 0 },
+		{ RLIMIT_CPU, 2, 2 }, /* whole seconds, not less than given */
+		{ RLIMIT_NOFILE, 10, RLIM_INFINITY },
+		{ RLIMIT_RTTIME, 2000000, 2000000 },
+		{ RLIMIT_STACK, RLIM_INFINITY, RLIM_INFINITY },
+	};
+	const struct limits *limits = &config->works[0]->limits;
+
+	cr_assert_eq(limits->count, LW_COUNT(wanted));
+	for (size_t i = 0; i < LW_COUNT(wanted); i++) {
+		cr_expect_eq(limits->items[i].resource, wanted[i].resource);
+		cr_expect_eq(limits->items[i].value.rlim_cur, wanted[i].soft);
+		cr_expect_eq(limits->items[i].value.rlim_max, wanted[i].hard);
+	}
+	cr_assert_null(work_config_differs(config->works[0], config->works[1]));
+	cr_assert_str_eq(work_config_differs(config->works[0], config->works[2]), "limits");
 	config_free(config);
 }
 
@@ -192,7 +305,9 @@ Test(config, print_config_is_json_of_every_option_with_durations_in_seconds)
 		"  start_timeout = 0.25, cache_version = 3, cache_ignore = { 'x' }, port = "
 		"'auto',\n"
 		"  env = { B = 2, A = 'one=1' }, stop_signal = 'SIGINT', restart = 'always',\n"
-		"  cache_memory = 'last', overlap = 'latest', cwd = '/' }");
+		"  cache_memory = 'last', overlap = 'latest', cwd = '/',\n"
+		"  user = 0, group = 'root', umask = '027', nice = -1, limits = { nofile = 64,\n"
+		"  rttime = 0.25, core = { soft = '1KiB', hard = 'infinity' } } }");
 	json_t *json = config_to_json(config),
 	       *work = json_array_get(json_object_get(json, "works"), 0);
 	char *text;
@@ -209,14 +324,18 @@ Test(config, print_config_is_json_of_every_option_with_durations_in_seconds)
 		"{\"lr\":0.5}},\"cache_calls\":true,\"cache_ignore\":[\"x\"],\"cache_memory\":"
 		"\"last\","
 		"\"cache_ttl\":null,\"cache_version\":\"3\",\"command\":null,\"cwd\":\"/\",\"env\":"
-		"{\"A\":\"one=1\",\"B\":\"2\"},\"host\":\"127.0.0.1\",\"line\":2,\"name\":\"any "
-		"name\","
+		"{\"A\":\"one=1\",\"B\":\"2\"},\"group\":\"root\",\"host\":\"127.0.0.1\","
+		"\"limits\":{\"core\":{\"hard\":\"unlimited\",\"soft\":1024},\"nofile\":{\"hard\":"
+		"64,"
+		"\"soft\":64},\"rttime\":{\"hard\":0.25,\"soft\":0.25}},"
+		"\"line\":2,\"name\":\"any name\",\"nice\":-1,"
 		"\"overlap\":\"latest\",\"parallel\":false,\"port\":\"auto\",\"processes\":1,"
 		"\"program\":[\"sleep\",\"1\"],\"queue_limit\":10000,\"raise_exception\":true,"
 		"\"restart\":\"always\",\"retries\":0,\"retry_backoff\":2.0,\"retry_delay\":1,"
 		"\"retry_jitter\":0.10000000000000001,\"start_timeout\":0.25,\"start_with_flow\":"
 		"true,"
-		"\"stop_signal\":\"INT\",\"stop_timeout\":10,\"timeout\":7200}]}");
+		"\"stop_signal\":\"INT\",\"stop_timeout\":10,\"timeout\":7200,\"umask\":\"0027\","
+		"\"user\":\"0\"}]}");
 	for (const struct config_option *option = work_options; option->key != NULL; option++)
 		cr_expect_eq(json_object_get(work, option->key) != NULL,
 			     option->kind != OPTION_LATER, "%s", option->key);
@@ -276,6 +395,12 @@ Test(config, durations_and_sizes_have_units)
 	cr_assert_eq(config_parse_size("64MiB", &us), 0);
 	cr_assert_eq(us, 64 << 20);
 	cr_assert_lt(config_parse_size("64Mb", &us), 0);
+	cr_assert_eq(config_parse_umask("0027"), 027);
+	cr_assert_eq(config_parse_umask("000"), 0);
+	cr_assert_lt(config_parse_umask("00027"), 0);
+	cr_assert_lt(config_parse_umask("028"), 0);
+	cr_assert_lt(config_parse_umask("-27"), 0);
+	cr_assert_lt(config_parse_umask(""), 0);
 	cr_assert_eq(config_parse_signal("SIGUSR1"), config_parse_signal("USR1"));
 	cr_assert_eq(config_parse_signal("9"), 9);
 	cr_assert_lt(config_parse_signal("65"), 0);
@@ -328,6 +453,21 @@ static void print_for_manual(const struct config_option *option, struct lw_buf *
 		lw_buf_printf(out, ";\ndefault\n.Li %s .\n", option->preset);
 	else
 		lw_buf_printf(out, ";\nno default.\n");
+}
+
+Test(config, the_manual_names_every_limit)
+{
+	static char page[64 << 10];
+	FILE *file = fopen(LW_VECTORS "/../../man/app.conf.5", "r");
+	const char *section;
+
+	cr_assert_not_null(file);
+	page[fread(page, 1, sizeof(page) - 1, file)] = '\0';
+	fclose(file);
+	section = strstr(page, ".Ss The process of a work");
+	cr_assert_not_null(section);
+	for (const struct config_limit *limit = config_limits; limit->name != NULL; limit++)
+		cr_expect_not_null(strstr(section, limit->name), "%s", limit->name);
 }
 
 Test(config, the_manual_has_every_option_as_in_the_table)

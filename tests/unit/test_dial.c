@@ -4,12 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "dial.h"
 #include "lw_frame.h"
 #include "lw_proto.h"
 #include "lw_statedir.h"
+#include "rundir.h"
 
 static struct loop *loop;
 static struct app *app;
@@ -47,9 +50,8 @@ static void on_answer(evutil_socket_t fd, short what, void *context)
 }
 
 /* What the supervisor says to these bytes, until it hangs up. */
-static ssize_t answer_to(const void *bytes, size_t size, uint8_t *text, size_t room)
+static ssize_t answer_on(int fd, const void *bytes, size_t size, uint8_t *text, size_t room)
 {
-	int fd = lw_socket_dial(path, NULL);
 	struct event *readable = event_new(loop_base(loop), fd, EV_READ, on_answer, loop);
 	ssize_t got;
 
@@ -61,6 +63,11 @@ static ssize_t answer_to(const void *bytes, size_t size, uint8_t *text, size_t r
 	event_free(readable);
 	close(fd);
 	return got;
+}
+
+static ssize_t answer_to(const void *bytes, size_t size, uint8_t *text, size_t room)
+{
+	return answer_on(lw_socket_dial(path, NULL), bytes, size, text, room);
 }
 
 static struct lw_slice slice(const char *text)
@@ -149,4 +156,130 @@ Test(dial, one_that_hangs_up_leaves_nothing_behind)
 	cr_assert_geq(fd, 0);
 	close(fd);
 	expect_refusal(&hello, "unknown store"); /* others are served on */
+}
+
+/* ---- workers of other users ----------------------------------------------------------- */
+
+#define NOBODY 65534
+
+static char state_dir[] = "/tmp/lw-dial-state-XXXXXX";
+
+/* Works 2 and 3 run as user 1 and as nobody. Who dials is whoever we are for that moment. */
+static const char *open_for_others(void)
+{
+	static const char *const users[] = { "1", "65534" };
+	const char *others;
+	struct work *work;
+
+	for (size_t i = 0; i < LW_COUNT(users); i++) {
+		struct work_config *config = work_config_new(users[i]);
+
+		cr_assert_eq(identity_find(users[i], "1", &config->identity, NULL), 0);
+		cr_assert_eq(app_work_add(app, config, false, &work, NULL), 0);
+	}
+	cr_assert_not_null(mkdtemp(state_dir));
+	app->state_dir = state_dir;
+	cr_assert_eq(dial_for_others(dial, &others, NULL), 0);
+	return others;
+}
+
+static int dial_as(uid_t uid, const char *where)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", where);
+	cr_assert_eq(seteuid(uid), 0);
+	r = connect(fd, (struct sockaddr *)&address, sizeof(address));
+	cr_assert_eq(seteuid(0), 0);
+	cr_assert_eq(r, 0);
+	return fd;
+}
+
+/* The reason, or "" when it hangs up without a word. */
+static const char *refusal(int fd, const char *store, uint64_t worker)
+{
+	static char reason[100];
+	struct lw_msg hello = hello_of(store, worker), msg;
+	LW_AUTO_BUF out = { 0 };
+	uint8_t answer[512];
+	ssize_t size;
+
+	lw_msg_encode(&out, &hello);
+	size = answer_on(fd, out.data, out.size, answer, sizeof(answer));
+	if (size <= (ssize_t)LW_FRAME_HEAD)
+		return "";
+	cr_assert_eq(lw_msg_decode((struct lw_slice){ answer + LW_FRAME_HEAD,
+						      (size_t)size - LW_FRAME_HEAD },
+				   LW_BY_SUPERVISOR, &msg, NULL),
+		     0);
+	snprintf(reason, sizeof(reason), "%.*s", (int)msg.refuse.reason.size,
+		 (const char *)msg.refuse.reason.data);
+	return reason;
+}
+
+Test(dial, who_dials_has_to_be_the_user_of_its_work)
+{
+	const char *store = journal_store(app->journal), *others;
+	char run_dir[100];
+
+	if (geteuid() != 0)
+		cr_skip_test("it takes root");
+	others = open_for_others();
+	snprintf(run_dir, sizeof(run_dir), "%.*s", (int)(strrchr(others, '/') - others), others);
+	/* As far as the token, whose turn comes next. */
+	cr_expect_str_eq(refusal(dial_as(1, others), store, 2), "wrong token");
+	cr_expect_str_eq(refusal(dial_as(NOBODY, others), store, 3), "wrong token");
+	cr_expect_str_eq(refusal(dial_as(0, others), store, 3), "wrong token");
+	cr_expect_str_eq(refusal(dial_as(NOBODY, others), store, 2),
+			 "that worker is another user's");
+	cr_expect_str_eq(refusal(dial_as(NOBODY, others), store, 1),
+			 "that worker is another user's");
+	cr_expect_str_eq(refusal(dial_as(2, others), store, 2), "", "no work runs as that user");
+	dial_free(dial);
+	dial = NULL;
+	cr_expect_eq(access(run_dir, F_OK), -1, "the run directory is removed");
+	cr_expect_eq(rmdir(state_dir), 0, "and nothing remembers it");
+}
+
+Test(dial, strangers_of_other_users_leave_room_for_ours)
+{
+	const char *store = journal_store(app->journal), *others;
+	int fds[300];
+
+	if (geteuid() != 0)
+		cr_skip_test("it takes root");
+	others = open_for_others();
+	for (size_t i = 0; i < LW_COUNT(fds); i++) {
+		fds[i] = dial_as(NOBODY, others);
+		if (i % 100 == 99) /* whoever came before is let in before */
+			cr_expect_str_eq(refusal(dial_as(0, others), store, 3), "wrong token");
+	}
+	cr_expect_str_eq(refusal(dial_as(NOBODY, others), store, 3), "");
+	cr_expect_str_eq(refusal(dial_as(0, others), store, 3), "wrong token");
+	for (size_t i = 0; i < LW_COUNT(fds); i++)
+		close(fds[i]);
+	dial_free(dial);
+	dial = NULL;
+	rmdir(state_dir);
+}
+
+Test(dial, the_run_directory_is_found_again_and_never_somebody_elses)
+{
+	LW_AUTO(lw_free) char *first = NULL;
+	LW_AUTO(lw_free) char *again = NULL;
+	LW_AUTO(lw_free) char *third = NULL;
+
+	cr_assert_not_null(mkdtemp(state_dir));
+	cr_assert_eq(rundir_again(state_dir, &again, NULL), -ENOENT);
+	cr_assert_eq(rundir_make(state_dir, &first, NULL), 0);
+	cr_assert_eq(rmdir(first), 0); /* the machine was started anew */
+	cr_assert_eq(rundir_again(state_dir, &again, NULL), 0);
+	cr_assert_str_eq(again, first);
+	cr_assert_eq(access(first, F_OK), 0);
+	cr_assert_eq(chmod(first, 0777), 0); /* whatever that is, it is none of ours */
+	cr_assert_eq(rundir_again(state_dir, &third, NULL), -ENOENT);
+	cr_assert_eq(rundir_again(state_dir, &third, NULL), -ENOENT);
+	rundir_remove(state_dir, first);
+	cr_assert_eq(rmdir(state_dir), 0);
 }

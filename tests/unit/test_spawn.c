@@ -1,13 +1,16 @@
 /* links: lw_common */
-/* test_spawn.c - what a spawned program finds: descriptors, signals, session, folder. */
+/* test_spawn.c - what a spawned program finds: descriptors, signals, session, folder, limits,
+ * who it is. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -122,8 +125,7 @@ Test(spawn, what_failed_in_the_child_comes_back_as_a_sentence)
 	missing.file = "/usr";
 	expect_failure(&missing, -EACCES, "cannot exec '/usr': Permission denied");
 	folder.cwd = "/nowhere";
-	expect_failure(&folder, -ENOENT,
-		       "cannot enter folder '/nowhere': No such file or directory");
+	expect_failure(&folder, -ENOENT, "cannot chdir to '/nowhere': No such file or directory");
 	closed.fds[1] = 777;
 	expect_failure(&closed, -EBADF,
 		       "cannot put the descriptors of '/bin/sh' in place: Bad file descriptor");
@@ -205,6 +207,162 @@ Test(spawn, nothing_but_what_is_named_is_inherited)
 	spawn.fds[3] = -1;
 	spawn.fd_count = 4;
 	cr_assert_str_eq(output_of(&spawn), "/dev/null\n");
+}
+
+Test(spawn, a_program_gets_its_limits_priority_and_mask_and_ours_stay)
+{
+	static const struct lw_limit limits[] = { { "core", RLIMIT_CORE, { 0, 0 } },
+						  { "fsize", RLIMIT_FSIZE, { 512000, 1024000 } },
+						  { "nofile", RLIMIT_NOFILE, { 32, 64 } } };
+	const struct rlimit files = { 123, 200 };
+	const char *argv[4];
+	struct lw_spawn spawn = shell(
+		argv, "ulimit -Sc; ulimit -Sf; ulimit -Hf; ulimit -Sn; ulimit -Hn; umask; nice");
+	mode_t mask = umask(022);
+	struct rlimit after;
+
+	spawn.files = &files; /* what is in `limits` as well comes later */
+	spawn.limits = limits;
+	spawn.limit_count = LW_COUNT(limits);
+	spawn.has_nice = spawn.has_umask = true;
+	spawn.nice = 19;
+	spawn.umask = 0137;
+	cr_assert_str_eq(output_of(&spawn), "0\n1000\n2000\n32\n64\n0137\n19\n");
+	cr_assert_eq(umask(mask), 022);
+	cr_assert_neq(getpriority(PRIO_PROCESS, 0), 19);
+	cr_assert_eq(getrlimit(RLIMIT_FSIZE, &after), 0);
+	cr_assert_neq(after.rlim_cur, 512000);
+}
+
+static const gid_t groups[] = { 1, 4, 4000000003 };
+static const struct lw_spawn_as somebody = {
+	.name = "user 'somebody'",
+	.uid = 4000000001,
+	.gid = 4000000002,
+	.groups = groups,
+	.group_count = LW_COUNT(groups),
+};
+
+Test(spawn, root_starts_a_program_as_somebody_with_all_its_ids_and_groups)
+{
+	const char *argv[] = { "cat", "/proc/self/status", NULL };
+	const char *unused[4], *text;
+	struct lw_spawn spawn = shell(unused, "");
+	static const char *const lines[] = {
+		"Uid:\t4000000001\t4000000001\t4000000001\t4000000001\n",
+		"Gid:\t4000000002\t4000000002\t4000000002\t4000000002\n",
+		"Groups:\t1 4 4000000003 \n",
+		"CapEff:\t0000000000000000\n",
+	};
+
+	if (geteuid() != 0)
+		cr_skip_test("it takes root");
+	spawn.file = "/bin/cat";
+	spawn.argv = (char *const *)argv;
+	spawn.as = &somebody;
+	spawn.cwd = "/";
+	text = output_of(&spawn);
+	for (size_t i = 0; i < LW_COUNT(lines); i++)
+		cr_expect_not_null(strstr(text, lines[i]), "%s\n%s", lines[i], text);
+	cr_assert_eq(geteuid(), 0);
+	cr_assert_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1, "who we are was shared with it");
+}
+
+Test(spawn, root_starts_a_program_in_another_group_alone)
+{
+	struct lw_spawn_as group = { .name = "group 'g'", .uid = (uid_t)-1, .gid = 4000000002 };
+	const char *argv[4];
+	struct lw_spawn spawn = shell(argv, "id -u; id -g; id -G");
+	gid_t ours[] = { 7, 8 };
+
+	if (geteuid() != 0)
+		cr_skip_test("it takes root");
+	cr_assert_eq(setgroups(LW_COUNT(ours), ours), 0);
+	spawn.as = &group;
+	cr_assert_str_eq(output_of(&spawn), "0\n4000000002\n4000000002 7 8\n");
+}
+
+Test(spawn, limits_are_raised_before_the_right_to_do_so_is_gone)
+{
+	const struct lw_limit raised[] = { { "core", RLIMIT_CORE, { 0, 4096 } } };
+	const struct rlimit low = { 0, 0 }, high = { 0, 1 };
+	const char *argv[4];
+	struct lw_spawn spawn = shell(argv, "ulimit -Hc");
+
+	cr_assert_eq(setrlimit(RLIMIT_CORE, &low), 0);
+	if (geteuid() != 0 || setrlimit(RLIMIT_CORE, &high) < 0)
+		cr_skip_test("it takes root with CAP_SYS_RESOURCE");
+	spawn.as = &somebody;
+	spawn.limits = raised;
+	spawn.limit_count = 1;
+	cr_assert_str_eq(output_of(&spawn), "8\n");
+}
+
+Test(spawn, a_folder_is_entered_as_the_user)
+{
+	char secret[] = "/tmp/test_spawn.XXXXXX";
+	const char *argv[4];
+	struct lw_spawn spawn = shell(argv, "");
+	char sentence[100];
+
+	if (geteuid() != 0)
+		cr_skip_test("it takes root");
+	cr_assert_not_null(mkdtemp(secret));
+	spawn.as = &somebody;
+	spawn.cwd = secret;
+	snprintf(sentence, sizeof(sentence), "cannot chdir to '%s': Permission denied", secret);
+	expect_failure(&spawn, -EACCES, sentence);
+	rmdir(secret);
+}
+
+static void become_nobody(void)
+{
+	if (geteuid() == 0) {
+		cr_assert_eq(setgroups(0, NULL), 0);
+		cr_assert_eq(setresgid(65534, 65534, 65534), 0);
+		cr_assert_eq(setresuid(65534, 65534, 65534), 0);
+	}
+}
+
+Test(spawn, who_is_not_root_hears_what_it_may_not)
+{
+	struct lw_limit raised[] = { { "fsize", RLIMIT_FSIZE, { 0, 2 } } };
+	const struct rlimit low = { 1, 1 };
+	struct lw_spawn_as as = somebody;
+	const char *argv[4];
+	struct lw_spawn user = shell(argv, ""), nice = user, limit = user;
+
+	become_nobody();
+	user.as = &as;
+	expect_failure(&user, -EPERM,
+		       "cannot become user 'somebody': Operation not permitted (it takes root, or "
+		       "CAP_SETUID and CAP_SETGID)");
+	as.name = "group 'g'";
+	as.groups = NULL;
+	as.uid = (uid_t)-1;
+	expect_failure(&user, -EPERM,
+		       "cannot become group 'g': Operation not permitted (it takes root, or "
+		       "CAP_SETUID and CAP_SETGID)");
+	nice.has_nice = true;
+	nice.nice = -20;
+	expect_failure(&nice, -EACCES, "cannot set the nice value of '/bin/sh': Permission denied");
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &low), 0);
+	limit.limits = raised;
+	limit.limit_count = 1;
+	expect_failure(&limit, -EPERM, "cannot set limit 'fsize': Operation not permitted");
+}
+
+Test(spawn, who_is_not_root_can_be_itself)
+{
+	struct lw_spawn_as as = { .name = "user 'us'", .groups = groups, .group_count = 1 };
+	const char *argv[4];
+	struct lw_spawn spawn = shell(argv, "echo here");
+
+	become_nobody();
+	as.uid = geteuid();
+	as.gid = getegid();
+	spawn.as = &as;
+	cr_assert_str_eq(output_of(&spawn), "here\n");
 }
 
 static void nothing(int number)
