@@ -17,6 +17,10 @@ struct flow;
 LW_MUST_USE int flow_load(const char *path, struct config **ret_config, struct flow **ret_flow,
 			  struct lw_err *err);
 void flow_free(struct flow *flow); /* NULL is welcome */
+
+/* For tests: whatever app.conf says, no top level and no pass of what is loaded from now on may
+ * take longer (microseconds) or more memory (bytes). */
+void flow_set_bounds(int64_t longest, int64_t memory);
 LW_AUTO_DEFINE(struct flow *, flow_free)
 
 enum flow_verdict {
