@@ -49,6 +49,8 @@ static void add_work(struct config *config, const char *name, bool cache_calls)
 	work->parallel = true;
 	work->cache_calls = cache_calls;
 	work->overlap = cache_calls ? OVERLAP_QUEUE : OVERLAP_LATEST;
+	work->retries = cache_calls ? 0 : 1;
+	work->retry_delay = 0;
 	words_add(&work->program, "./never-started");
 	config->works = lw_realloc(config->works, (config->count + 1) * sizeof(*config->works));
 	config->works[config->count++] = work;

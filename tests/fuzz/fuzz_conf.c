@@ -3,9 +3,9 @@
  * fuzz_conf.c - app.conf: whatever the file says, it is read or refused in bounded time and
  * memory; what was read can be printed, compared, and run for two passes.
  *
- * Input: the text of app.conf. No process is started, and the file can name none that is. A
- * library call that does not return (table.move over 2^60 places) ends the process instead, as
- * flow_lua.c says: under libFuzzer that is a timeout, and no finding. */
+ * Input: the text of app.conf. The app is not running, so no process is started. A library call
+ * that does not return (table.move over 2^60 places) ends the process, as flow_lua.c says;
+ * libFuzzer reports it as a timeout before that, and there is nothing to mend. */
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <time.h>

@@ -1,8 +1,8 @@
 /* seeds.c - fuzz_seeds FOLDER: what the fuzz targets start from.
  *
  * Writes FOLDER/<target>/<seed> and FOLDER/<target>.dict, from the tables of messages, requests
- * and options, the examples and the vectors of canonical form, so that a new message, request or
- * option is fuzzed without anybody thinking of it. Nothing that it writes is committed. */
+ * and options, the examples, flows.lua and the vectors of canonical form, so that a new message,
+ * request or option is fuzzed without anybody thinking of it. Nothing that it writes is committed. */
 #include <errno.h>
 #include <glob.h>
 #include <sys/stat.h>
@@ -328,6 +328,18 @@ static void option_seeds(const struct config_option *options, bool of_app)
 		}
 }
 
+static void read_file(const char *path, struct lw_buf *out)
+{
+	FILE *file = fopen(path, "rb");
+	uint8_t part[4096];
+	size_t n;
+
+	HOLDS(file != NULL, "cannot open '%s'", path);
+	while ((n = fread(part, 1, sizeof(part), file)) > 0)
+		lw_buf_add(out, part, n);
+	fclose(file);
+}
+
 static void example_seeds(void)
 {
 	glob_t paths;
@@ -335,50 +347,36 @@ static void example_seeds(void)
 	HOLDS(glob(LW_SOURCE "/examples/*/app.conf", 0, NULL, &paths) == 0, "no examples");
 	for (size_t i = 0; i < paths.gl_pathc; i++) {
 		LW_AUTO_BUF text = { 0 };
-		FILE *file = fopen(paths.gl_pathv[i], "rb");
-		char part[4096];
-		size_t n;
 
-		HOLDS(file != NULL, "cannot open '%s'", paths.gl_pathv[i]);
-		while ((n = fread(part, 1, sizeof(part), file)) > 0)
-			lw_buf_add(&text, part, n);
-		fclose(file);
+		read_file(paths.gl_pathv[i], &text);
 		write_seed("conf", "example", lw_buf_slice(&text));
 	}
 	globfree(&paths);
 }
 
-/* Statements of a flow; each is one seed. */
-static const char *const statements[] = {
-	"local r = w:run(1, \"a\", { x = { 1, 2 } }) print(r.stage, r.result, r.key, r.id)",
-	"p:run{ value = 1 } p:run(lw.map{ a = 1 }, lw.list{}, lw.null, lw.bytes(\"\\xff\"))",
-	"p:run(1) print(p.status.stage, #p.statuses, p.has_started, p.url) p:stop() p:start()",
-	"p:run(2) p:retry(2) p:forget(2) p:restart() p:kill()",
-	"lw.state.x = { 1, { y = 2 } } for k, v in pairs(lw.state) do print(k, v.y, #v) end",
-	"p.state.a = lw.null print(p.state.a, p.state.b) lw.state.x = nil",
-	"local at = lw.schedule(\"hourly\") if at then p:run(at) end",
-	"print(lw.schedule(\"*/5 1-3 * jan mon\"), pcall(lw.schedule, \"61 * * * *\"))",
-	"print(pcall(function() w:run(1) end)) lw.fail(\"no\")",
-	"local c = coroutine.wrap(function() coroutine.yield(w:run(1)) end) c() lw.stop(\"done\")",
-	"local x <close> = setmetatable({}, { __close = function() p:run(3) end }) w:run(1)",
-	"for i = 1, 20 do work(\"s\" .. i) { command = { \"true\" }, parallel = true }:run(i) end",
-	"works[\"p\"]:run(0 / 0, 1 / 0, -0.0, 1 << 62, 2^63) print(works[\"q\"])",
-	"error(setmetatable({}, { __tostring = function() return \"e\" end }))",
-	"print(xpcall(error, function(e) return e end, lw.null)) print(load(\"return 1\")())",
-	"while true do end",
-	"local t = {} for i = 1, 1e9 do t[i] = (\"x\"):rep(1000) end",
-};
-
+/* What stands between two lines of "----" in flows.lua, as the body of flow(). */
 static void flow_seeds(void)
 {
-	for (size_t i = 0; i < LW_COUNT(statements); i++) {
-		LW_AUTO(lw_free)
-		char *text = lw_format("work \"w\" { command = { \"true\" } }\n"
-				       "work \"p\" { program = \"true\", parallel = true }\n"
-				       "function flow()\n  %s\nend\n",
-				       statements[i]);
+	static const char rule[] = "----\n";
+	LW_AUTO_BUF bodies = { 0 };
+	char *at, *end;
 
-		write_seed("conf", "flow", slice_of(text));
+	read_file(LW_SOURCE "/tests/fuzz/flows.lua", &bodies);
+	at = strstr(lw_buf_text(&bodies), rule);
+	HOLDS(at != NULL, "flows.lua has no bodies");
+	for (; at != NULL; at = end) {
+		LW_AUTO_BUF text = { 0 };
+
+		at += strlen(rule);
+		end = strstr(at, rule);
+		lw_buf_printf(
+			&text,
+			"work \"w\" { command = { \"true\" } }\n"
+			"work \"p\" { program = \"true\", parallel = true, raise_exception = %s }\n"
+			"function flow()\n%.*send\n",
+			count % 2 == 0 ? "true" : "false",
+			end != NULL ? (int)(end - at) : (int)strlen(at), at);
+		write_seed("conf", "flow", lw_buf_slice(&text));
 	}
 }
 
@@ -441,17 +439,19 @@ static void request_seeds(struct api_row row)
 		"POST /api/v1/works/train/run HTTP/1.1\r\nContent-Length: 12\r\n\r\n{\"args\":[1]}"
 		"POST /api/v1/works/train/run HTTP/1.1\r\nContent-Length: 12\r\n\r\n{\"args\":[2]}";
 
-	for (size_t i = 0; i < LW_COUNT(bodies); i++) {
-		LW_AUTO_BUF request = { 0 };
+	for (size_t i = 0; i < LW_COUNT(bodies) * LW_COUNT(queries); i++) {
+		const char *query = queries[i % LW_COUNT(queries)];
+		const char *body = bodies[i / LW_COUNT(queries)];
+		LW_AUTO_BUF alone = { 0 };
+		LW_AUTO_BUF behind = { 0 };
 
-		put_request(&request, row, segment, queries[i], bodies[i]);
-		write_seed("http", row.path, lw_buf_slice(&request));
-		write_seed("api", row.path, lw_buf_slice(&request));
-		lw_buf_add(&request, first, sizeof(first) - 1);
-		put_request(&request, row, segment, queries[i], bodies[i]);
-		put_request(&request, row, "t%C3%A4glich%20%22x%22%2Fy", "", bodies[0]);
-		put_request(&request, row, "again", queries[i], bodies[i]);
-		write_seed("api", row.path, lw_buf_slice(&request));
+		put_request(&alone, row, segment, query, body);
+		lw_buf_add(&behind, first, sizeof(first) - 1);
+		put_request(&behind, row, segment, query, body);
+		put_request(&behind, row, "t%C3%A4glich%20%22x%22%2Fy", query, bodies[0]);
+		put_request(&behind, row, "again", query, body);
+		write_seed("http", row.path, lw_buf_slice(&alone));
+		write_seed("api", row.path, lw_buf_slice(&behind));
 	}
 }
 

@@ -59,18 +59,28 @@ void still_app_turn(struct still_app *still)
 	loop_run(still->loop);
 }
 
+static struct lw_slice slice_of(const char *text)
+{
+	return (struct lw_slice){ (const uint8_t *)text, strlen(text) };
+}
+
 static void settle(struct work *work)
 {
-	static const uint8_t seven = 7;
-	static const char sentence[] = "no luck";
 	struct run *run = work->queue.first;
-	struct lw_msg_result result = { .success = run->id % 2 == 0, .value = { &seven, 1 } };
+	struct lw_msg_result result = { .success = run->id % 2 == 0 };
+	struct lw_slice positional, named;
 
-	if (!result.success)
-		result.message = (struct lw_slice){ (const uint8_t *)sentence, strlen(sentence) };
+	lw_call_parts(run->call, &positional, &named);
 	run_list_remove(&work->queue, run);
 	run->attempt++;
 	work_on_begun(work, run);
+	work_on_state(work, slice_of("named"), named);
+	if (result.success) {
+		result.value = positional;
+	} else {
+		result.reason = slice_of("exit status 3");
+		result.message = slice_of("no luck");
+	}
 	work_on_result(work, run, &result);
 }
 

@@ -21,8 +21,8 @@ void still_app_close(struct still_app *still);
 /* One turn of the loop, which waits for nothing. */
 void still_app_turn(struct still_app *still);
 
-/* The run that waits first in some work's queue succeeds with 7, or where its id is odd fails;
- * false: none waits. */
+/* The run that waits first in some work's queue reports its named arguments as state, and
+ * succeeds with its positional ones or where its id is odd fails; false: none waits. */
 bool still_app_settle(struct still_app *still);
 
 #endif
