@@ -32,7 +32,7 @@ static FILE *open_file(const char *path)
 	return file;
 }
 
-/* "a/b c" is no name of a file. */
+/* `name` is for a person who looks at a finding's base; any text. */
 static void write_seed(const char *target, const char *name, struct lw_slice seed)
 {
 	LW_AUTO(lw_free) char *folder = lw_format("%s/%s", root, target);
@@ -477,36 +477,14 @@ static void spelling_seeds(void)
 
 static void request_dictionary(const char *target)
 {
+	/* clang-format off */
 	static const char *const words[] = {
-		"HTTP/1.1\r\n",
-		"HTTP/1.0\r\n",
-		"\r\n\r\n",
-		"Content-Length: ",
-		"Transfer-Encoding: ",
-		"chunked",
-		"Connection: ",
-		"close",
-		"Expect: ",
-		"100-continue",
-		"/api/v1/",
-		"works/train/",
-		"works/again/",
-		"runs/1",
-		"args",
-		"kwargs",
-		"all",
-		"wait",
-		"brief",
-		"limit",
-		"true",
-		"false",
-		"null",
-		"$bytes",
-		"$float",
-		"$int",
-		"\\u0000",
-		"0\r\n\r\n",
+		"HTTP/1.1\r\n", "HTTP/1.0\r\n", "\r\n\r\n", "0\r\n\r\n", "Content-Length: ",
+		"Transfer-Encoding: ", "chunked", "Connection: ", "close", "Expect: ", "100-continue",
+		"/api/v1/", "works/train/", "works/again/", "runs/1", "wait", "brief", "limit", "args",
+		"kwargs", "all", "true", "false", "null", "$bytes", "$float", "$int", "\\u0000",
 	};
+	/* clang-format on */
 	FILE *dictionary = open_dictionary(target);
 
 	add_words(dictionary, words, LW_COUNT(words));
