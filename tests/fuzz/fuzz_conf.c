@@ -15,8 +15,8 @@
 #include "fuzz.h"
 #include "still_app.h"
 
-#define LONGEST        (CONFIG_SECOND / 5)
-#define MEMORY         (INT64_C(32) << 20)
+#define LONGEST        (CONFIG_SECOND / 20)
+#define MEMORY         (INT64_C(8) << 20)
 #define PROCESSES_MOST 1000 /* of all works: each takes memory, as it may */
 
 /* ---- the file ------------------------------------------------------------------------------- */
