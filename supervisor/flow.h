@@ -17,10 +17,6 @@ struct flow;
 LW_MUST_USE int flow_load(const char *path, struct config **ret_config, struct flow **ret_flow,
 			  struct lw_err *err);
 void flow_free(struct flow *flow); /* NULL is welcome */
-
-/* For tests: whatever app.conf says, no top level and no pass of what is loaded from now on may
- * take longer (microseconds) or more memory (bytes). */
-void flow_set_bounds(int64_t longest, int64_t memory);
 LW_AUTO_DEFINE(struct flow *, flow_free)
 
 enum flow_verdict {
@@ -44,5 +40,9 @@ void flow_rest(struct flow *flow);
 /* What the flow prints: one line, without newline. Set by the supervisor. */
 typedef void flow_print_fn(void *context, const char *line, size_t size);
 void flow_print_to(struct flow *flow, flow_print_fn *print, void *context);
+
+/* For tests: whatever app.conf says, no top level and no pass of what is loaded from now on may
+ * take longer (microseconds) or more memory (bytes). */
+void flow_set_bounds(int64_t longest, int64_t memory);
 
 #endif
