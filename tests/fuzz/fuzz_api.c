@@ -45,12 +45,15 @@ static void make_folder(void)
 static void add_work(struct config *config, const char *name, bool cache_calls)
 {
 	struct work_config *work = work_config_new(name);
+	struct words ignored = { 0 };
 
 	work->parallel = true;
 	work->cache_calls = cache_calls;
 	work->overlap = cache_calls ? OVERLAP_QUEUE : OVERLAP_LATEST;
 	work->retries = cache_calls ? 0 : 1;
 	work->retry_delay = 0;
+	words_add(&ignored, "seed");
+	work->cache_ignore = (struct lw_names){ ignored.words, ignored.count };
 	words_add(&work->program, "./never-started");
 	config->works = lw_realloc(config->works, (config->count + 1) * sizeof(*config->works));
 	config->works[config->count++] = work;

@@ -13,6 +13,7 @@
 
 #include "flow.h"
 #include "fuzz.h"
+#include "schedule.h"
 #include "still_app.h"
 
 #define LONGEST        (CONFIG_SECOND / 20)
@@ -56,6 +57,14 @@ static void drop_print(void *context, const char *line, size_t size)
 	(void)size;
 }
 
+static void drop_mark(void *context, const char *mark, time_t at)
+{
+	(void)context;
+	(void)mark;
+	(void)at;
+}
+
+/* As app.c does it, without asking whether the app runs. */
 static void pass(struct still_app *still)
 {
 	struct app *app = still->app;
@@ -63,10 +72,14 @@ static void pass(struct still_app *still)
 
 	app->in_pass = true;
 	app->passes++;
+	if (app->schedule != NULL)
+		schedule_pass_begins(app->schedule);
 	flow_pass(app->flow, app, &result);
 	for (size_t i = 0; i < app->work_count; i++)
 		work_pass_ended(app->works[i]);
 	app->in_pass = false;
+	if (app->schedule != NULL && result.verdict == FLOW_ENDED)
+		schedule_pass_ended(app->schedule, drop_mark);
 	HOLDS(result.verdict != FLOW_FAILS || result.message[0] != '\0',
 	      "a pass failed without a sentence");
 	still_app_turn(still);

@@ -413,7 +413,7 @@ static void conf_dictionary(void)
 
 static const char *const bodies[] = {
 	"",
-	"{\"args\": [1, \"a\\u0000\"], \"kwargs\": {\"lr\": 0.1}}",
+	"{\"args\": [1, \"a\\u0000\"], \"kwargs\": {\"lr\": 0.1, \"seed\": 1}}",
 	"{\"all\": true}",
 	"{\"a\": {\"x\": null, \"y\": [1.5, {\"$bytes\": \"AP8=\"}]}, \"b\": 3}",
 };
@@ -482,7 +482,7 @@ static void request_dictionary(const char *target)
 		"HTTP/1.1\r\n", "HTTP/1.0\r\n", "\r\n\r\n", "0\r\n\r\n", "Content-Length: ",
 		"Transfer-Encoding: ", "chunked", "Connection: ", "close", "Expect: ", "100-continue",
 		"/api/v1/", "works/train/", "works/again/", "runs/1", "wait", "brief", "limit", "args",
-		"kwargs", "all", "true", "false", "null", "$bytes", "$float", "$int", "\\u0000",
+		"kwargs", "all", "seed", "true", "false", "null", "$bytes", "$float", "$int", "\\u0000",
 	};
 	/* clang-format on */
 	FILE *dictionary = open_dictionary(target);
