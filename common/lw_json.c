@@ -617,18 +617,25 @@ static int read_pairs(struct reading *reading, const json_t *json, size_t cut)
 	return 0;
 }
 
-static int read_object(struct reading *reading, const json_t *json)
+/* The special name that is the only key of `json`, behind *ret_more further "$"; or -1. */
+static int special_key(const json_t *json, size_t *ret_more)
 {
-	void *first = json_object_iter((json_t *)(uintptr_t)json);
-	const char *key = first != NULL ? json_object_iter_key(first) : "";
-	int special = -1;
-	size_t more = 0;
+	void *only = NULL;
+	const char *key;
 
 	if (json_object_size(json) == 1)
-		special = special_of(key, strlen(key), &more);
-	if (special >= 0 && more == 0)
-		return read_special(reading, special, json_object_iter_value(first));
-	return read_pairs(reading, json, special >= 0 ? 1 : 0);
+		only = json_object_iter((json_t *)(uintptr_t)json);
+	if (only == NULL)
+		return -1;
+	key = json_object_iter_key(only);
+	return special_of(key, strlen(key), ret_more);
+}
+
+static int read_object(struct reading *reading, const json_t *json)
+{
+	size_t more;
+
+	return read_pairs(reading, json, special_key(json, &more) >= 0 ? 1 : 0);
 }
 
 static int read_array(struct reading *reading, const json_t *json)
@@ -683,9 +690,15 @@ static int read_leaf(struct reading *reading, const json_t *json)
 
 static int read_json(struct reading *reading, const json_t *json)
 {
+	size_t more = 0;
+	int special = special_key(json, &more);
 	int r;
 
-	if (json_is_object(json) || json_is_array(json))
+	if (special >= 0 && more == 0) /* no list or map: it may stand as deep as any other leaf */
+		r = read_special(
+			reading, special,
+			json_object_iter_value(json_object_iter((json_t *)(uintptr_t)json)));
+	else if (json_is_object(json) || json_is_array(json))
 		r = read_branch(reading, json);
 	else
 		r = read_leaf(reading, json);

@@ -41,4 +41,8 @@ void flow_rest(struct flow *flow);
 typedef void flow_print_fn(void *context, const char *line, size_t size);
 void flow_print_to(struct flow *flow, flow_print_fn *print, void *context);
 
+/* For tests: whatever app.conf says, no top level and no pass of what is loaded from now on may
+ * take longer (microseconds) or more memory (bytes). */
+void flow_set_bounds(int64_t longest, int64_t memory);
+
 #endif

@@ -38,6 +38,9 @@
 #define SIGNAL_OF_PASS (SIGRTMIN + 2)
 
 static struct flow *volatile guarded; /* whose pass the timer watches */
+static struct {
+	int64_t longest, memory;
+} bounds = { INT64_MAX, INT64_MAX }; /* of every flow; for tests */
 
 /* ---- userdata -------------------------------------------------------------------------- */
 
@@ -680,12 +683,23 @@ static int load(struct flow *flow, struct config *config, struct lw_err *err)
 	return r;
 }
 
+void flow_set_bounds(int64_t longest, int64_t memory)
+{
+	bounds.longest = longest;
+	bounds.memory = memory;
+}
+
+static void set_bounds(struct flow *flow, int64_t longest, int64_t memory)
+{
+	flow->timeout = longest < bounds.longest ? longest : bounds.longest;
+	flow->memory_most = (size_t)(memory < bounds.memory ? memory : bounds.memory);
+}
+
 static struct flow *flow_alloc(void)
 {
 	struct flow *flow = LW_NEW(struct flow);
 
-	flow->memory_most = (size_t)LOAD_MEMORY;
-	flow->timeout = LOAD_TIMEOUT;
+	set_bounds(flow, LOAD_TIMEOUT, LOAD_MEMORY);
 	flow->flow_ref = LUA_NOREF;
 	flow->lua = lua_newstate(allocate, flow);
 	if (flow->lua == NULL)
@@ -714,8 +728,7 @@ int flow_load(const char *path, struct config **ret_config, struct flow **ret_fl
 		tzset();
 	}
 	config->has_flow = flow->flow_ref != LUA_NOREF;
-	flow->timeout = config->app.flow_timeout;
-	flow->memory_most = (size_t)config->app.flow_memory;
+	set_bounds(flow, config->app.flow_timeout, config->app.flow_memory);
 	*ret_config = LW_TAKE(config);
 	*ret_flow = LW_TAKE(flow);
 	return 0;

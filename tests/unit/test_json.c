@@ -2,6 +2,7 @@
 /* test_json.c - values to JSON and back. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <math.h>
 
 #include "lw_value.h"
 
@@ -215,6 +216,19 @@ Test(json, depth_is_bounded)
 	}
 	cr_assert_str_eq(err.text, "nested more than 32 deep");
 	cr_assert_eq(lw_value_check(lw_buf_slice(&out), NULL), 0);
+}
+
+Test(json, bytes_and_infinities_survive_as_deep_as_a_value_may_be)
+{
+	LW_AUTO_BUF value = { 0 };
+
+	for (int i = 0; i < LW_DEPTH_MAX; i++)
+		lw_put_list(&value, i < LW_DEPTH_MAX - 1 ? 1 : 3);
+	lw_put_bytes(&value, "x", 1);
+	lw_put_float(&value, -HUGE_VAL);
+	lw_put_uint(&value, UINT64_MAX);
+	cr_assert_eq(lw_value_check(lw_buf_slice(&value), NULL), 0);
+	assert_survives(lw_buf_slice(&value));
 }
 
 Test(json, size_and_number_of_values_are_bounded)
