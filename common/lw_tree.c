@@ -569,8 +569,8 @@ static bool read_marked(int proc, const struct process *process, const char *sta
 							sizeof(ret_marked->token)) },
 			     .count = 2 };
 
-	if (!process->lives || process->pid == getpid() || !look_into(proc, process, &look, ANYBODY) ||
-	    !parse_mark(worker, ret_marked))
+	if (!process->lives || process->pid == getpid() ||
+	    !look_into(proc, process, &look, ANYBODY) || !parse_mark(worker, ret_marked))
 		return false;
 	ret_marked->pid = process->pid;
 	ret_marked->parent = process->parent;

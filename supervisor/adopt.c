@@ -19,7 +19,7 @@ struct load {
 	struct run **open; /* runs that are not over, until all are known */
 	struct run_sent {
 		uint64_t worker, incarnation;
-	} *sent;
+	} * sent;
 	size_t open_count;
 	uint64_t kept;
 };
@@ -36,8 +36,8 @@ static int on_work(void *context, const struct work_row *row)
 
 	if (row->id == 0 || row->id > UINT32_MAX / 2 || name[0] == '\0' ||
 	    app_work(load->app, name) != NULL)
-		return lw_err_set(load->err, -EUCLEAN, "the journal's row of work %u makes no sense",
-				  row->id);
+		return lw_err_set(load->err, -EUCLEAN,
+				  "the journal's row of work %u makes no sense", row->id);
 	work_restore(app_add_work(load->app, work_config_new(name), row->id), row);
 	return 0;
 }
@@ -49,8 +49,8 @@ static int on_state(void *context, uint32_t work, struct lw_slice name, struct l
 	int r;
 
 	if ((work != 0 && owner == NULL) || lw_value_check(value, NULL) < 0)
-		return lw_err_set(load->err, -EUCLEAN, "the journal's state of work %u makes no sense",
-				  work);
+		return lw_err_set(load->err, -EUCLEAN,
+				  "the journal's state of work %u makes no sense", work);
 	r = state_set(owner != NULL ? &owner->state : &load->app->state, name, value, load->err);
 	return r < 0 ? r : 0;
 }
@@ -103,7 +103,8 @@ static int on_kept(void *context, const struct run_row *row)
 
 	if (work == NULL || !stage_over((enum stage)row->stage) || row->stage >= STAGES_N ||
 	    row->form.size == 0)
-		return lw_err_set(load->err, -EUCLEAN, "the journal's row of run %llu makes no sense",
+		return lw_err_set(load->err, -EUCLEAN,
+				  "the journal's row of run %llu makes no sense",
 				  (unsigned long long)row->id);
 	memo = put_memo(load->app->cache, row->form, row->id);
 	memo->work = row->work;

@@ -24,13 +24,22 @@
 enum rights { ANYONE, OPERATOR };
 
 /* What a body may hold, and what a query. */
-enum { BODY_NONE = 0, BODY_CALL = 1, BODY_ALL = 2, BODY_PATCH = 4 };
+enum {
+	BODY_NONE = 0,
+	BODY_CALL = 1,
+	BODY_ALL = 2,
+	BODY_PATCH = 4,
+	BODY_OLDER = 8, /* with `all`: only what was over before that time */
+	BODY_PATH = 16,
+};
 enum {
 	QUERY_NONE = 0,
 	QUERY_WAIT = 1, /* waits unless ?wait=false */
 	QUERY_LIMIT = 2,
 	QUERY_BRIEF = 4,
 	QUERY_MAY_WAIT = 8, /* waits only with ?wait=true */
+	QUERY_FILTER = 16,  /* stage, since, before */
+	QUERY_KEEP = 32,
 };
 
 /* A request as its handler sees it: everything named in it has been found and checked. */
@@ -46,7 +55,10 @@ struct ask {
 	json_t *body;          /* an object, or NULL */
 	bool wait;
 	bool brief;
-	size_t limit;
+	bool keep;
+	struct store_search search; /* of runs */
+	int64_t before;             /* of what is to be forgotten; 0: all */
+	const char *path;           /* borrows from the body */
 	struct lw_buf call; /* begun and filled when the body has a call and there is a work */
 	bool call_is_whole;
 	bool has_call;
@@ -117,11 +129,14 @@ static void failf(struct http_request *request, int status, const char *code, co
 
 /* ---- waiting ------------------------------------------------------------------------------ */
 
+struct asked_task;
+
 struct wait {
 	struct http_request *request;
 	struct app *app;
 	struct watcher watcher;
 	struct journal_wait journal;
+	struct asked_task *task;           /* while the journal's thread has it */
 	void (*finish)(struct wait *wait); /* answers */
 	struct work *work;
 	struct run **runs; /* with references: that of a call, those retried, those in hand */
@@ -129,8 +144,9 @@ struct wait {
 	size_t runs_over;     /* of the first ones we know it */
 	const char *decision; /* a literal */
 	char *why;
-	size_t count; /* calls that were forgotten, or are retried */
-	bool for_end; /* of the app: answered when the server closes */
+	struct lw_slice rows; /* that the journal found, while finish() runs */
+	size_t count;         /* calls that were forgotten, or are retried */
+	bool for_end;         /* of the app: answered when the server closes */
 };
 
 static void wait_free(void *object)
@@ -142,11 +158,15 @@ static void wait_free(void *object)
 	lw_free(wait);
 }
 
+static struct journal_task *task_of(struct wait *wait);
+
 /* Ends the waiting; the memory lives to the end of the turn, as we may be called from it. */
 static void wait_end(struct wait *wait)
 {
 	watcher_cancel(&wait->watcher);
 	journal_cancel(wait->app->journal, &wait->journal);
+	if (wait->task != NULL)
+		journal_abandon(wait->app->journal, task_of(wait));
 	while (wait->run_count > 0) /* now: at the end the app goes before the loop */
 		run_unref(wait->runs[--wait->run_count]);
 	loop_retire(wait->app->loop, wait, wait_free);
@@ -205,7 +225,9 @@ static void journal_done(struct journal_wait *journal, int r)
 	}
 	wait->request->waiting = NULL;
 	wait->request->gone = NULL;
-	failf(wait->request, 500, "journal", "the journal failed: %s", strerror(-r));
+	failf(wait->request, 503, "journal", "%s; it will be written when that is possible",
+	      journal_error(wait->app->journal) != NULL ? journal_error(wait->app->journal)
+							: strerror(-r));
 	wait_end(wait);
 }
 
@@ -289,7 +311,7 @@ static void describe_one(const struct work *work, struct run *const *stopped, si
 	describe_work(work, false, out);
 	js_reopen(out);
 	js_key(out, "latest");
-	describe_call(work->latest, out);
+	describe_call(work_latest(work), out);
 	js_key(out, "stopped_runs");
 	js_open(out, '[');
 	for (size_t i = 0; i < count; i++)
@@ -310,71 +332,147 @@ static void do_work(struct ask *ask)
 	answer(ask->request, &out);
 }
 
-static void do_runs(struct ask *ask)
+/* ---- runs on record --------------------------------------------------------------------------- */
+
+/* A question to the journal's thread, and who asked. */
+struct asked_task {
+	struct journal_task task;
+	struct wait *wait;
+};
+
+static struct journal_task *task_of(struct wait *wait)
 {
+	return &wait->task->task;
+}
+
+static void task_free(struct asked_task *asked)
+{
+	lw_buf_done(&asked->task.rows);
+	lw_free(asked->task.path);
+	lw_free(asked);
+}
+
+static void task_failed(struct wait *wait, const struct lw_err *err)
+{
+	wait->request->waiting = NULL;
+	wait->request->gone = NULL;
+	fail(wait->request, err->code == -EEXIST ? 409 : 500, "journal", err->text, NULL);
+	wait_end(wait);
+}
+
+static void on_task(struct journal_task *task)
+{
+	struct asked_task *asked = LW_OWNER(task, struct asked_task, task);
+	struct wait *wait = asked->wait;
+
+	wait->task = NULL;
+	if (task->result < 0) {
+		task_failed(wait, &task->err);
+	} else {
+		wait->rows = lw_buf_slice(&task->rows);
+		wait_finish(wait);
+	}
+	task_free(asked);
+}
+
+static struct journal_task *ask_journal(struct ask *ask, void (*finish)(struct wait *wait))
+{
+	struct asked_task *asked = LW_NEW(struct asked_task);
+
+	asked->wait = wait_new(ask, finish);
+	asked->wait->task = asked;
+	asked->task.done = on_task;
+	return &asked->task;
+}
+
+static void describe_row(struct app *app, const struct run_row *row, struct lw_buf *out)
+{
+	struct lw_err err;
+	struct run *run;
+
+	if (app_run_of_row(app, row, &run, &err) < 0) {
+		lw_log(LW_LOG_ERROR, "%s", err.text);
+		return;
+	}
+	describe_run(run, NULL, NULL, out);
+	run_unref(run);
+}
+
+static void finish_runs(struct wait *wait)
+{
+	struct lw_slice rows = wait->rows;
+	struct run_row row;
+	struct lw_err err;
 	LW_AUTO_BUF out = { 0 };
-	const struct run *run = ask->work->newest;
 
 	js_open(&out, '{');
 	js_key(&out, "runs");
 	js_open(&out, '[');
-	for (size_t i = 0; run != NULL && i < ask->limit; i++, run = run->older)
-		describe_run(run, NULL, NULL, &out);
+	while (rows.size > 0 && run_row_take(&rows, &row, &err) == 0)
+		describe_row(wait->app, &row, &out);
 	js_close(&out, ']');
 	js_close(&out, '}');
-	answer(ask->request, &out);
+	answer(wait->request, &out);
 }
 
-/* The run made last of those the heads of the histories are at; moves that head on. */
-static const struct run *take_newest(const struct run **heads, size_t count)
+static void do_runs(struct ask *ask)
 {
-	const struct run **best = NULL;
-	const struct run *run;
+	struct journal_task *task = ask_journal(ask, finish_runs);
 
-	for (size_t i = 0; i < count; i++)
-		if (heads[i] != NULL && (best == NULL || heads[i]->id > (*best)->id))
-			best = &heads[i];
-	if (best == NULL)
-		return NULL;
-	run = *best;
-	*best = run->older;
-	return run;
+	task->does = JOURNAL_FIND;
+	task->search = ask->search;
+	task->search.work = ask->work != NULL ? ask->work->row : 0;
+	journal_ask(ask->app->journal, task);
 }
 
 static void do_all_runs(struct ask *ask)
 {
-	const struct app *app = ask->app;
-	const struct run **heads = lw_alloc((app->work_count + 1) * sizeof(*heads));
-	const struct run *run;
+	do_runs(ask);
+}
+
+static void finish_backup(struct wait *wait)
+{
 	LW_AUTO_BUF out = { 0 };
 
-	for (size_t i = 0; i < app->work_count; i++)
-		heads[i] = app->works[i]->newest;
 	js_open(&out, '{');
-	js_key(&out, "runs");
-	js_open(&out, '[');
-	for (size_t i = 0; i < ask->limit; i++) {
-		run = take_newest(heads, app->work_count);
-		if (run == NULL)
-			break;
-		describe_run(run, NULL, NULL, &out);
-	}
-	js_close(&out, ']');
+	js_key(&out, "path");
+	js_text(&out, wait->why);
 	js_close(&out, '}');
-	lw_free((void *)heads);
-	answer(ask->request, &out);
+	answer(wait->request, &out);
+}
+
+static void do_backup(struct ask *ask)
+{
+	struct journal_task *task;
+	struct wait *wait;
+
+	if (ask->path == NULL || ask->path[0] != '/') {
+		refuse(ask, 400, "bad_body", "'path' is the absolute path of the new file", NULL);
+		return;
+	}
+	task = ask_journal(ask, finish_backup);
+	task->does = JOURNAL_BACKUP;
+	task->path = lw_strdup(ask->path);
+	wait = ask->request->waiting;
+	wait->why = lw_strdup(ask->path);
+	journal_ask(ask->app->journal, task);
 }
 
 static void do_show(struct ask *ask)
 {
 	LW_AUTO_BUF out = { 0 };
+	struct lw_err err = { .code = -ENOENT };
 	char *end = NULL;
 	const struct run *run = NULL;
 
 	if (ask->segment[0] >= '0' && ask->segment[0] <= '9') {
 		uint64_t id = strtoull(ask->segment, &end, 10);
 
-		run = *end == '\0' ? runs_find(ask->app->runs, id) : NULL;
+		run = *end == '\0' && id <= INT64_MAX ? app_run(ask->app, id, &err) : NULL;
+	}
+	if (run == NULL && err.code != -ENOENT) {
+		fail(ask->request, 500, "journal", err.text, NULL);
+		return;
 	}
 	if (run == NULL) {
 		failf(ask->request, 404, "no_such_run", "no run '%s'", ask->segment);
@@ -506,7 +604,10 @@ static void do_shutdown(struct ask *ask)
 	struct wait *wait;
 	LW_AUTO_BUF out = { 0 };
 
-	app_end(ask->app, 0, "stopped by operator");
+	if (ask->keep)
+		app_leave(ask->app, "ended by operator, the works go on");
+	else
+		app_end(ask->app, 0, "stopped by operator");
 	if (ask->wait) {
 		wait = wait_new(ask, NULL);
 		wait->for_end = true;
@@ -562,14 +663,14 @@ static void finish_run(struct wait *wait)
 	answer(wait->request, &out);
 }
 
-static char *print_why(const struct work *work, const struct answer *got)
+static char *print_why(const struct work *work, const struct answer *got, const struct run *run)
 {
 	struct lw_slice form = { 0 };
 	LW_AUTO_BUF why = { 0 };
 
-	if (got->run != NULL)
-		form = (struct lw_slice){ got->run->form, got->run->form_size };
-	work_print_why(work, got->why, got->run, form, &why);
+	if (run != NULL)
+		form = (struct lw_slice){ run->form, run->form_size };
+	work_print_why(work, got->why, run, form, &why);
 	return lw_strdup(lw_buf_text(&why));
 }
 
@@ -586,17 +687,22 @@ static void do_run(struct ask *ask)
 	struct answer got = { 0 };
 	struct lw_err err = { 0 };
 	struct wait *wait;
+	struct run *run = NULL;
 	int r = work_call(ask->work, lw_buf_slice(&ask->call), FROM_API, &got, &err);
 
 	if (r < 0) {
 		refuse_call(ask, r, &err);
 		return;
 	}
+	if (got.run != 0 && (run = app_run(ask->app, got.run, &err)) == NULL) {
+		refuse(ask, 500, "journal", err.text, NULL);
+		return;
+	}
 	wait = wait_new(ask, finish_run);
 	wait->decision = decision_name(got.decision);
-	wait->why = print_why(ask->work, &got);
-	if (got.run != NULL)
-		wait_keep(wait, got.run);
+	wait->why = print_why(ask->work, &got, run);
+	if (run != NULL)
+		wait_keep(wait, run);
 	if (ask->wait)
 		wait_runs(wait);
 	else
@@ -606,18 +712,17 @@ static void do_run(struct ask *ask)
 static void do_explain(struct ask *ask)
 {
 	struct answer got = { 0 };
-	struct lw_key key = { 0 };
 	struct lw_err err = { 0 };
 	LW_AUTO_BUF reason = { 0 };
 	LW_AUTO_BUF out = { 0 };
 	char text[33];
-	int r = work_explain(ask->work, lw_buf_slice(&ask->call), &got, &key, &reason, &err);
+	int r = work_explain(ask->work, lw_buf_slice(&ask->call), &got, &reason, &err);
 
 	if (r < 0) {
 		refuse_call(ask, r, &err);
 		return;
 	}
-	lw_key_print(key, text);
+	lw_key_print(got.key, text);
 	js_open(&out, '{');
 	js_key(&out, "decision");
 	js_text(&out, decision_name(got.decision));
@@ -626,8 +731,8 @@ static void do_explain(struct ask *ask)
 	js_key(&out, "key");
 	js_text(&out, text);
 	js_key(&out, "run");
-	if (got.run != NULL)
-		js_int(&out, (int64_t)got.run->id);
+	if (got.run != 0)
+		js_int(&out, (int64_t)got.run);
 	else
 		js_text(&out, NULL);
 	js_close(&out, '}');
@@ -678,11 +783,9 @@ static void finish_retry(struct wait *wait)
 }
 
 /* retry and forget: of one call, which the body gives, or of all. NULL when refused. */
-static struct wait *count_calls(struct ask *ask,
-				int (*act)(struct work *, struct lw_slice, struct lw_err *),
+static struct wait *count_calls(struct ask *ask, int (*act)(struct ask *ask, struct lw_err *err),
 				void (*finish)(struct wait *wait))
 {
-	struct lw_slice call = lw_buf_slice(&ask->call);
 	struct lw_err err = { 0 };
 	struct wait *wait;
 	int r;
@@ -695,7 +798,7 @@ static struct wait *count_calls(struct ask *ask,
 		       "{\"all\":true}");
 		return NULL;
 	}
-	r = act(ask->work, ask->all ? (struct lw_slice){ 0 } : call, &err);
+	r = act(ask, &err);
 	if (r == -ENOENT) {
 		refuse(ask, 409, "nothing_to_do", err.text, NULL);
 		return NULL;
@@ -709,18 +812,31 @@ static struct wait *count_calls(struct ask *ask,
 	return wait;
 }
 
-/* Those that were made are the newest of the work, and nobody else made one meanwhile. */
+static struct lw_slice call_of(const struct ask *ask)
+{
+	return ask->all ? (struct lw_slice){ 0 } : lw_buf_slice(&ask->call);
+}
+
+static int retry_calls(struct ask *ask, struct lw_err *err)
+{
+	return work_retry(ask->work, call_of(ask), err);
+}
+
+static int forget_calls(struct ask *ask, struct lw_err *err)
+{
+	return work_forget(ask->work, call_of(ask), ask->before, err);
+}
+
+/* Those that were made have the next ids, as nobody else makes one meanwhile. */
 static void do_retry(struct ask *ask)
 {
-	struct wait *wait = count_calls(ask, work_retry, finish_retry);
-	struct run *run = ask->work->newest;
+	uint64_t id = runs_last_id(ask->app->runs);
+	struct wait *wait = count_calls(ask, retry_calls, finish_retry);
 
 	if (wait == NULL)
 		return;
-	for (size_t i = 1; run != NULL && i < wait->count; i++)
-		run = run->older;
-	for (; run != NULL; run = run->newer)
-		wait_keep(wait, run);
+	while (id < runs_last_id(ask->app->runs))
+		wait_keep(wait, runs_find(ask->app->runs, ++id));
 	if (ask->wait)
 		wait_runs(wait);
 	else
@@ -729,7 +845,7 @@ static void do_retry(struct ask *ask)
 
 static void do_forget(struct ask *ask)
 {
-	struct wait *wait = count_calls(ask, work_forget, finish_forget);
+	struct wait *wait = count_calls(ask, forget_calls, finish_forget);
 
 	if (wait != NULL)
 		wait_stable(wait);
@@ -836,14 +952,15 @@ static void do_state(struct ask *ask)
 	R("POST",  "works/*/kill",    OPERATOR, kill,    BODY_NONE,            QUERY_WAIT,  "kill its processes; the running run is stopped") \
 	R("POST",  "works/*/run",     OPERATOR, run,     BODY_CALL,            QUERY_WAIT,  "make a call") \
 	R("POST",  "works/*/retry",   OPERATOR, retry,   BODY_CALL | BODY_ALL, QUERY_MAY_WAIT, "run again what failed or was stopped") \
-	R("POST",  "works/*/forget",  OPERATOR, forget,  BODY_CALL | BODY_ALL, QUERY_NONE,  "forget a call, or all") \
+	R("POST",  "works/*/forget",  OPERATOR, forget,  BODY_CALL | BODY_ALL | BODY_OLDER, QUERY_NONE,  "forget a call, or all") \
 	R("POST",  "works/*/explain", ANYONE,   explain, BODY_CALL,            QUERY_NONE,  "what a call would do, and why") \
-	R("GET",   "works/*/runs",    ANYONE,   runs,    BODY_NONE,            QUERY_LIMIT, "runs of a work, newest first") \
-	R("GET",   "runs",            ANYONE,   all_runs, BODY_NONE,           QUERY_LIMIT, "runs of every work, newest first") \
+	R("GET",   "works/*/runs",    ANYONE,   runs,    BODY_NONE,            QUERY_LIMIT | QUERY_FILTER, "runs of a work, newest first") \
+	R("GET",   "runs",            ANYONE,   all_runs, BODY_NONE,           QUERY_LIMIT | QUERY_FILTER, "runs of every work, newest first") \
 	R("GET",   "runs/*",          ANYONE,   show,    BODY_NONE,            QUERY_NONE,  "one run") \
 	R("GET",   "state",           ANYONE,   read_state, BODY_NONE,         QUERY_NONE,  "the flow's state") \
 	R("PATCH", "state",           OPERATOR, state,   BODY_PATCH,           QUERY_NONE,  "change the flow's state (JSON merge patch)") \
-	R("POST",  "app/stop",        OPERATOR, shutdown, BODY_NONE,           QUERY_WAIT,  "stop the works and end the app")
+	R("POST",  "app/stop",        OPERATOR, shutdown, BODY_NONE,           QUERY_WAIT | QUERY_KEEP, "stop the works and end the app") \
+	R("POST",  "app/backup",      OPERATOR, backup,  BODY_PATH,            QUERY_NONE,  "copy the journal to a new file")
 /* clang-format on */
 
 struct row {
@@ -981,6 +1098,48 @@ static int query_truth(const char *name, const char *value, bool *ret_truth, str
 	return 0;
 }
 
+static const char *next_stage(const void *context, size_t i)
+{
+	(void)context;
+	return i + STAGE_PENDING < STAGES_N ? stage_name((enum stage)(i + STAGE_PENDING)) : NULL;
+}
+
+static int query_stage(const char *value, int *ret_stage, struct lw_err *err)
+{
+	char hint[HINT_MAX];
+
+	for (int stage = STAGE_PENDING; stage < STAGES_N; stage++) {
+		if (strcmp(value, stage_name((enum stage)stage)) == 0) {
+			*ret_stage = stage;
+			return 0;
+		}
+	}
+	return lw_err_set(err, -EINVAL, "no run is '%.50s'%s", value,
+			  nearest_hint(value, next_stage, NULL, hint));
+}
+
+/* Seconds since 1970, with a fraction if need be. */
+static int query_time(const char *value, int64_t *ret_us, struct lw_err *err)
+{
+	char *end = NULL;
+	double seconds = strtod(value, &end);
+
+	if (value[0] < '0' || value[0] > '9' || *end != '\0' || !(seconds < 1e11))
+		return lw_err_set(err, -EINVAL, "'since' is a time in seconds since 1970");
+	*ret_us = (int64_t)(seconds * 1e6);
+	return 0;
+}
+
+static int query_id(const char *value, uint64_t *ret_id, struct lw_err *err)
+{
+	char *end = NULL;
+
+	*ret_id = strtoull(value, &end, 10);
+	if (value[0] < '1' || value[0] > '9' || *end != '\0' || *ret_id > INT64_MAX)
+		return lw_err_set(err, -EINVAL, "'before' is the id of a run");
+	return 0;
+}
+
 static int query_limit(const char *value, size_t *ret_limit, struct lw_err *err)
 {
 	char *end = NULL;
@@ -1000,7 +1159,15 @@ static int check_pair(struct ask *ask, int allowed, const char *name, const char
 	if (strcmp(name, "brief") == 0 && (allowed & QUERY_BRIEF) != 0)
 		return query_truth(name, value, &ask->brief, err);
 	if (strcmp(name, "limit") == 0 && (allowed & QUERY_LIMIT) != 0)
-		return query_limit(value, &ask->limit, err);
+		return query_limit(value, &ask->search.limit, err);
+	if (strcmp(name, "stage") == 0 && (allowed & QUERY_FILTER) != 0)
+		return query_stage(value, &ask->search.stage, err);
+	if (strcmp(name, "since") == 0 && (allowed & QUERY_FILTER) != 0)
+		return query_time(value, &ask->search.since, err);
+	if (strcmp(name, "before") == 0 && (allowed & QUERY_FILTER) != 0)
+		return query_id(value, &ask->search.before, err);
+	if (strcmp(name, "keep_works") == 0 && (allowed & QUERY_KEEP) != 0)
+		return query_truth(name, value, &ask->keep, err);
 	return lw_err_set(err, -EINVAL, "this request takes no '%.50s'", name);
 }
 
@@ -1045,6 +1212,8 @@ static const struct { const char *key; int body; } body_keys[] = {
 	{ "args",   BODY_CALL },
 	{ "kwargs", BODY_CALL },
 	{ "all",    BODY_ALL },
+	{ "before", BODY_OLDER },
+	{ "path",   BODY_PATH },
 };
 /* clang-format on */
 
@@ -1076,6 +1245,7 @@ static int check_call(struct ask *ask, struct lw_err *err)
 	const json_t *args = json_object_get(ask->body, "args");
 	const json_t *kwargs = json_object_get(ask->body, "kwargs");
 	const json_t *all = json_object_get(ask->body, "all");
+	const json_t *before = json_object_get(ask->body, "before");
 
 	if (args != NULL && !json_is_array(args))
 		return lw_err_set(err, -EINVAL, "'args' is no list");
@@ -1083,6 +1253,11 @@ static int check_call(struct ask *ask, struct lw_err *err)
 		return lw_err_set(err, -EINVAL, "'kwargs' is no object");
 	if (all != NULL && !json_is_boolean(all))
 		return lw_err_set(err, -EINVAL, "'all' is neither true nor false");
+	if (before != NULL && (!json_is_number(before) || !json_is_true(all) ||
+			       json_number_value(before) <= 0 || json_number_value(before) > 1e11))
+		return lw_err_set(err, -EINVAL,
+				  "'before' is a time in seconds since 1970, and goes with 'all'");
+	ask->before = (int64_t)(json_number_value(before) * 1e6);
 	ask->all = json_is_true(all);
 	ask->has_call = args != NULL || kwargs != NULL;
 	lw_buf_add(&ask->call, ask->work->head.data, ask->work->head.size);
@@ -1164,6 +1339,7 @@ static bool check(struct ask *ask, const struct row *row, struct lw_slice segmen
 		r = check_body_keys(ask, row->body, &err);
 	if (r == 0 && (row->body & BODY_CALL) != 0)
 		r = check_call(ask, &err);
+	ask->path = json_string_value(json_object_get(ask->body, "path"));
 	if (r < 0)
 		refuse(ask, 400, "bad_request", err.text, NULL);
 	return r >= 0;
@@ -1174,7 +1350,7 @@ void api_serve(struct http_request *request)
 	struct ask ask = {
 		.request = request,
 		.app = request->app,
-		.limit = RUNS_DEFAULT,
+		.search = { .stage = -1, .limit = RUNS_DEFAULT },
 		.uid = request->uid,
 		.pid = request->pid,
 	};

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <search.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "adopt.h"
 #include "launch.h"
 #include "lw_log.h"
 #include "reap.h"
@@ -18,6 +20,7 @@ static void on_begin(struct loop_task *task);
 static void on_pass(struct loop_task *task);
 static void on_end_of_turn(struct loop_task *task);
 static void on_over(struct loop_task *task);
+static void on_trim(struct loop_task *task);
 static void on_interval(struct loop_timer *timer);
 static void on_own_change(struct loop_timer *timer);
 
@@ -28,8 +31,138 @@ const char *app_stage_name(enum app_stage stage)
 	return names[stage];
 }
 
-int app_new(struct loop *loop, struct config *config, struct flow *flow, struct app **ret_app,
-	    struct lw_err *err)
+/* ---- the record ------------------------------------------------------------------------------------ */
+
+static int read_form(void *context, uint64_t run, struct lw_buf *out)
+{
+	const struct app *app = context;
+	struct lw_slice form;
+	struct lw_err err;
+	int r = journal_read_form(app->journal, run, &form, &err);
+
+	if (r < 0)
+		lw_log(LW_LOG_ERROR, "run=%llu its call cannot be read: %s",
+		       (unsigned long long)run, err.text);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	lw_buf_add(out, form.data, form.size);
+	return 0;
+}
+
+static bool on_record(void *context, uint64_t id)
+{
+	const struct app *app = context;
+	const struct run *run = runs_find(app->runs, id);
+
+	return run == NULL || (!run->noted && run->batch <= journal_stable(app->journal));
+}
+
+/* cache_max: the call is forgotten, its run stays in the history. */
+static void memo_left(void *context, const struct memo *memo)
+{
+	struct app *app = context;
+
+	journal_flags(app->journal, runs_find(app->runs, memo->run), memo->run, 0);
+}
+
+/* Runs may start again, or may not. */
+static void on_journal(void *context)
+{
+	struct app *app = context;
+
+	for (size_t i = 0; i < app->work_count; i++)
+		work_on_room(app->works[i]);
+}
+
+static int open_record(struct app *app, const char *state_dir, struct lw_err *err)
+{
+	const struct app_config *config = &app->config->app;
+	struct journal_options journal = {
+		.dir = state_dir,
+		.durability = config->durability,
+		.runs_keep = (uint64_t)config->runs_keep,
+		.changed = on_journal,
+		.context = app,
+	};
+	struct cache_options cache = {
+		.form_bytes = (uint64_t)config->form_cache,
+		.most = (uint64_t)config->cache_max,
+		.context = app,
+		.read_form = read_form,
+		.on_record = on_record,
+		.left = memo_left,
+	};
+	uint64_t last = 0;
+	int r = journal_open(app->loop, &journal, &app->journal, err);
+
+	if (r >= 0)
+		r = journal_last_run(app->journal, &last, err);
+	if (r < 0)
+		return r;
+	cache.secret = journal_secret(app->journal);
+	app->cache = cache_new(&cache);
+	app->runs = runs_new(last);
+	return 0;
+}
+
+static void on_trim(struct loop_task *task)
+{
+	struct app *app = LW_OWNER(task, struct app, trim_task);
+	uint64_t most = (uint64_t)app->config->app.form_cache, forms = cache_form_bytes(app->cache);
+
+	runs_trim(app->runs, most > forms ? most - forms : 0, journal_stable(app->journal));
+}
+
+void app_rest(struct app *app, struct run *run)
+{
+	runs_rest(app->runs, run);
+	if (runs_resting(app->runs) + cache_form_bytes(app->cache) >
+	    (uint64_t)app->config->app.form_cache)
+		loop_post(app->loop, LOOP_LATE, &app->trim_task);
+}
+
+int app_run_of_row(struct app *app, const struct run_row *row, struct run **ret_run,
+		   struct lw_err *err)
+{
+	struct run *run = runs_find(app->runs, row->id);
+	struct work *work = app_work_of_row(app, row->work);
+
+	if (run != NULL) {
+		*ret_run = run_ref(run);
+		return 0;
+	}
+	if (work == NULL)
+		return lw_err_set(err, -EUCLEAN, "the journal's row of run %llu names no work",
+				  (unsigned long long)row->id);
+	return run_from_row(app->runs, work, cache_key(app->cache, row->form), row, ret_run, err);
+}
+
+struct run *app_run(struct app *app, uint64_t id, struct lw_err *err)
+{
+	struct run *run = runs_find(app->runs, id);
+	struct run_row row;
+	int r;
+
+	if (run != NULL)
+		return run;
+	r = journal_read(app->journal, id, &row, err);
+	if (r == 0)
+		lw_err_set(err, -ENOENT, "run %llu is gone: it is too old", (unsigned long long)id);
+	if (r <= 0 || app_run_of_row(app, &row, &run, err) < 0)
+		return NULL;
+	app_rest(app, run);
+	return run;
+}
+
+int app_settle(struct app *app, struct lw_err *err)
+{
+	return journal_stop(app->journal, err);
+}
+
+/* ---- the object ------------------------------------------------------------------------------------ */
+
+int app_new(struct loop *loop, struct config *config, struct flow *flow, const char *state_dir,
+	    struct app **ret_app, struct lw_err *err)
 {
 	struct app *app = LW_NEW(struct app);
 	int r;
@@ -42,12 +175,12 @@ int app_new(struct loop *loop, struct config *config, struct flow *flow, struct 
 	app->pass_task.run = on_pass;
 	app->end_task.run = on_end_of_turn;
 	app->over_task.run = on_over;
+	app->trim_task.run = on_trim;
+	app->state_dir = state_dir;
 	loop_timer_init(&app->interval_timer, loop, on_interval);
 	loop_timer_init(&app->own_timer, loop, on_own_change);
-	app->cache = cache_new();
-	app->runs = runs_new();
 	app->launch = launch_new(loop, worker_launch);
-	r = journal_open(loop, &app->journal, err);
+	r = open_record(app, state_dir, err);
 	if (r >= 0)
 		r = reaper_new(loop, &app->reaper, err);
 	if (r < 0) {
@@ -70,22 +203,24 @@ void app_free(struct app *app)
 	if (app == NULL)
 		return;
 	flow_free(app->flow);
-	cache_free(app->cache);
 	for (size_t i = 0; i < app->work_count; i++)
 		work_free(app->works[i]);
 	tdestroy(app->names, keep);
 	free(app->works);
+	free(app->rows);
 	free(app->workers);
+	journal_free(app->journal);
+	cache_free(app->cache);
 	runs_free(app->runs);
 	loop_cancel(app->loop, &app->begin_task);
 	loop_cancel(app->loop, &app->pass_task);
 	loop_cancel(app->loop, &app->end_task);
 	loop_cancel(app->loop, &app->over_task);
+	loop_cancel(app->loop, &app->trim_task);
 	loop_timer_done(&app->interval_timer);
 	loop_timer_done(&app->own_timer);
 	schedule_free(app->schedule);
 	launch_free(app->launch);
-	journal_close(app->journal);
 	reaper_free(app->reaper);
 	state_done(&app->state);
 	lw_buf_done(&app->scratch);
@@ -125,34 +260,50 @@ struct work *app_work(const struct app *app, const char *name)
 	return work != NULL && app_shows(work) ? work : NULL;
 }
 
-static struct work *add_work(struct app *app, struct work_config *take)
+struct work *app_work_of_row(const struct app *app, uint32_t row)
 {
-	app->works = lw_realloc(app->works, (app->work_count + 1) * sizeof(struct work *));
-	app->works[app->work_count] = work_new(app, take);
-	app->works[app->work_count]->index = app->work_count;
-	if (tsearch(app->works[app->work_count], &app->names, name_compare) == NULL)
-		lw_fatal("out of memory");
-	return app->works[app->work_count++];
+	return row >= 1 && row <= app->row_count ? app->rows[row - 1] : NULL;
 }
 
-/* A work that passes ceased to make keeps what it remembers and may come back, also with other
- * settings once its processes are gone. */
-static int revive(struct work *work, struct work_config *take, struct lw_err *err)
+static void set_row(struct app *app, struct work *work)
+{
+	size_t room = app->row_count;
+
+	if (work->row > room) {
+		app->rows = lw_realloc(app->rows, work->row * sizeof(struct work *));
+		memset(app->rows + room, 0, (work->row - room) * sizeof(struct work *));
+		app->row_count = work->row;
+	}
+	app->rows[work->row - 1] = work;
+}
+
+struct work *app_add_work(struct app *app, struct work_config *take, uint32_t row)
+{
+	struct work *work = work_new(app, take, row);
+
+	app->works = lw_realloc(app->works, (app->work_count + 1) * sizeof(struct work *));
+	app->works[app->work_count] = work;
+	work->index = app->work_count++;
+	set_row(app, work);
+	if (tsearch(work, &app->names, name_compare) == NULL)
+		lw_fatal("out of memory");
+	return work;
+}
+
+/* A work that passes ceased to make, or that an earlier supervisor knew, keeps what it remembers
+ * and may come back, also with other settings. */
+static int revive(struct work *work, struct work_config *take, bool in_pass, struct lw_err *err)
 {
 	const char *key = work_config_differs(work->config, take);
 
-	if (key != NULL && (!work->retired || work_has_process(work)))
+	if (key != NULL && !work->retired && !work->stale)
 		return lw_err_set(err, -EEXIST, "work '%s' exists with another '%s'", take->name,
 				  key);
-	if (key == NULL)
+	if (key == NULL && !work->retired)
 		work_config_free(take);
 	else
-		work_reconfigure(work, take);
-	if (work->retired) {
-		work->retired = false;
-		work_begin(work);
-		work_on_room(work);
-	}
+		work_take_config(work, take, in_pass);
+	work->stale = false;
 	return 0;
 }
 
@@ -162,12 +313,13 @@ int app_work_add(struct app *app, struct work_config *take, bool in_pass, struct
 	struct work *work = find_work(app, take->name);
 
 	if (work == NULL) {
-		work = add_work(app, take);
+		work = app_add_work(app, take, (uint32_t)app->row_count + 1);
 		work->made_in_pass = in_pass;
+		work_record(work);
 		if (in_pass)
 			work_begin(work);
 	} else {
-		int r = revive(work, take, err);
+		int r = revive(work, take, in_pass, err);
 
 		if (r < 0)
 			return r;
@@ -182,7 +334,7 @@ static void retire_unseen(struct app *app)
 	for (size_t i = 0; i < app->work_count; i++) {
 		struct work *work = app->works[i];
 
-		if (!work->made_in_pass || work->retired ||
+		if (!work->made_in_pass || (work->retired && !work_has_process(work)) ||
 		    app->full_passes - work->seen_pass < UNSEEN_MOST)
 			continue;
 		lw_log(LW_LOG_INFO, "work=%s was not made for %d passes and is stopped",
@@ -307,7 +459,7 @@ int app_set_state(struct app *app, const char *name, struct lw_slice value, stru
 
 	if (r <= 0)
 		return r;
-	journal_state(app->journal, NULL, key, value);
+	journal_state(app->journal, 0, key, value);
 	app_changed(app, "state");
 	return r;
 }
@@ -317,16 +469,51 @@ static void on_mark(void *context)
 	app_changed(context, "schedule");
 }
 
+static int make_schedule(struct app *app, struct lw_err *err)
+{
+	return app->schedule != NULL ? 0
+				     : schedule_new(app->loop, on_mark, app, &app->schedule, err);
+}
+
 int app_schedule(struct app *app, const char *mark, char text[32], struct lw_err *err)
 {
-	if (app->schedule == NULL) {
-		int r = schedule_new(app->loop, on_mark, app, &app->schedule, err);
+	bool first = app->schedule == NULL;
+	int r = make_schedule(app, err);
 
-		if (r < 0)
-			return r;
+	if (r < 0)
+		return r;
+	if (first)
 		schedule_pass_begins(app->schedule);
-	}
 	return schedule_ask(app->schedule, mark, text, err);
+}
+
+int app_restore_mark(struct app *app, const char *mark, int64_t at, struct lw_err *err)
+{
+	int r = make_schedule(app, err);
+
+	if (r >= 0)
+		schedule_restore(app->schedule, mark, (time_t)(at / 1000000));
+	return r;
+}
+
+/* Those of app.conf as they stand there, then whoever is only known from the record. */
+static int by_line(const void *a, const void *b)
+{
+	const struct work *one = *(struct work *const *)a, *other = *(struct work *const *)b;
+
+	if (one->retired != other->retired)
+		return one->retired - other->retired;
+	if (!one->retired && one->order != other->order)
+		return one->order < other->order ? -1 : 1;
+	return (one->row > other->row) - (one->row < other->row);
+}
+
+static void order_works(struct app *app)
+{
+	if (app->work_count > 0)
+		qsort(app->works, app->work_count, sizeof(struct work *), by_line);
+	for (size_t i = 0; i < app->work_count; i++)
+		app->works[i]->index = i;
 }
 
 /* ---- beginning and end -------------------------------------------------------------------------------- */
@@ -334,7 +521,10 @@ int app_schedule(struct app *app, const char *mark, char text[32], struct lw_err
 int app_begin(struct app *app, struct lw_err *err)
 {
 	struct config *config = app->config;
+	int load = adopt_load(app, err);
 
+	if (load < 0)
+		return load;
 	for (size_t i = 0; i < config->count; i++) {
 		struct work_config *take = LW_TAKE(config->works[i]);
 		struct work *work;
@@ -344,8 +534,11 @@ int app_begin(struct app *app, struct lw_err *err)
 			work_config_free(take);
 			return r;
 		}
+		work->order = i;
 	}
+	order_works(app);
 	app->stage = APP_RUNNING;
+	adopt_processes(app);
 	loop_post(app->loop, LOOP_IO, &app->begin_task);
 	return 0;
 }
@@ -357,7 +550,8 @@ static void on_begin(struct loop_task *task)
 
 	for (size_t i = 0; i < app->work_count; i++) {
 		work_begin(app->works[i]);
-		if (!app->config->has_flow)
+		if (!app->config->has_flow && work_live_runs(app->works[i]) == 0 &&
+		    !app->works[i]->retired)
 			work_call_service(app->works[i]);
 	}
 	app_changed(app, "start");
@@ -395,7 +589,7 @@ static void on_over(struct loop_task *task)
 
 void app_on_gone(struct app *app)
 {
-	if (app->stage != APP_STOPPING)
+	if (app->stage != APP_STOPPING || app->keep_works)
 		return;
 	for (size_t i = 0; i < app->work_count; i++)
 		if (work_has_process(app->works[i]))
@@ -417,6 +611,29 @@ void app_end(struct app *app, int exit_status, const char *reason)
 	for (size_t i = 0; i < app->work_count; i++)
 		work_end(app->works[i], false);
 	app_on_gone(app);
+}
+
+/* When everything that may not be lost is on record. */
+static void on_left(struct journal_wait *wait, int r)
+{
+	struct app *app = LW_OWNER(wait, struct app, left);
+
+	(void)r; /* app_settle() tries again, and says so */
+	loop_post(app->loop, LOOP_LATE, &app->over_task);
+}
+
+void app_leave(struct app *app, const char *reason)
+{
+	if (app->stage == APP_STOPPING || app->stage == APP_OVER)
+		return;
+	app->stage = APP_STOPPING;
+	app->keep_works = true;
+	app->end_reason = lw_strdup(reason);
+	lw_log(LW_LOG_INFO, "app=leaving reason=\"%s\"", reason);
+	loop_timer_stop(&app->interval_timer);
+	loop_timer_stop(&app->own_timer);
+	app->left.done = on_left;
+	journal_wait(app->journal, &app->left);
 }
 
 void app_end_at_once(struct app *app)

@@ -38,8 +38,10 @@ struct app {
 	struct launch *launch;
 	struct state state;   /* lw.state */
 	enum app_stage stage; /* text: app_stage_name() */
-	struct work **works;  /* in the order they were made */
+	struct work **works;  /* in the order they are shown */
 	size_t work_count;
+	struct work **rows; /* the same by row of the journal - 1; NULL where none is */
+	size_t row_count;
 	void *names;             /* the same by name, of tsearch(3) */
 	struct worker **workers; /* by id - 1; NULL where one left */
 	size_t worker_count;
@@ -57,6 +59,7 @@ struct app {
 	size_t live_runs;         /* of all works: made and not over */
 	uint64_t changes;         /* made by the pass in hand: new runs, state */
 	bool drain;               /* end when nothing is left to do */
+	bool keep_works;          /* the end leaves the works to the next supervisor */
 	char *last_failure;       /* the sentence of the run that failed last, or NULL */
 
 	/* the end */
@@ -71,24 +74,41 @@ struct app {
 	struct rlimit child_files;        /* RLIMIT_NOFILE as we were given it: ours is raised */
 	void (*on_over)(struct app *app); /* no process is left and the app is to end */
 
-	struct loop_task begin_task, pass_task, end_task, over_task;
+	struct journal_wait left; /* app_leave(): until all is on record */
+	struct loop_task begin_task, pass_task, end_task, over_task, trim_task;
 	struct loop_timer interval_timer; /* the longest pause between passes */
 	struct loop_timer own_timer;      /* a pass because of what the flow changed itself */
 };
 
-/* An app without works; takes config and flow over. The caller then sets what a worker needs and
- * the logs, and calls app_begin(). */
+/* An app without works, with the journal of its state directory (borrowed); takes config and flow
+ * over. The caller then sets what a worker needs and the logs, and calls app_begin(). */
 LW_MUST_USE int app_new(struct loop *loop, struct config *config, struct flow *flow,
-			struct app **ret_app, struct lw_err *err);
-void app_free(struct app *app); /* no process is left; the logs are the caller's */
+			const char *state_dir, struct app **ret_app, struct lw_err *err);
+/* Puts on record what is not yet; -errno: it could not be written. */
+LW_MUST_USE int app_settle(struct app *app, struct lw_err *err);
+void app_free(
+	struct app *app); /* no process is left, or all are left alone; the logs are the caller's */
 
-/* Makes the works of app.conf; starts processes; the first pass. */
+/* Reads the journal (adopt.h), makes the works of app.conf, adopts and starts processes; the first
+ * pass comes with the first turn. */
 LW_MUST_USE int app_begin(struct app *app, struct lw_err *err);
+
+/* A run by id, also one that is only on record. Borrowed until the end of the turn. NULL: -ENOENT,
+ * or the journal cannot be read. */
+struct run *app_run(struct app *app, uint64_t id, struct lw_err *err);
+/* A run that is over goes to rest; gives up the caller's reference. */
+void app_rest(struct app *app, struct run *run);
+/* The run of a row that a search found; a reference for the caller. */
+LW_MUST_USE int app_run_of_row(struct app *app, const struct run_row *row, struct run **ret_run,
+			       struct lw_err *err);
 
 /* Listed in status: not those that passes have ceased to make. */
 bool app_shows(const struct work *work);
 
-struct work *app_work(const struct app *app, const char *name); /* or NULL */
+struct work *app_work(const struct app *app, const char *name);    /* or NULL */
+struct work *app_work_of_row(const struct app *app, uint32_t row); /* or NULL */
+/* Every work that the record knows or that is made has a row. Takes the settings over. */
+struct work *app_add_work(struct app *app, struct work_config *take, uint32_t row);
 
 /* Takes the settings over. The same name with the same settings: that work; with others:
  * -EEXIST and the key. From within a pass the work lives as long as passes make it again. */
@@ -105,11 +125,16 @@ LW_MUST_USE int app_set_state(struct app *app, const char *name, struct lw_slice
 /* lw.schedule(mark): 1 and the mark's time as text, 0: not now, -EINVAL. */
 LW_MUST_USE int app_schedule(struct app *app, const char *mark, char text[32], struct lw_err *err);
 
+/* A mark as the record has it. */
+LW_MUST_USE int app_restore_mark(struct app *app, const char *mark, int64_t at, struct lw_err *err);
+
 /* A process of a stopping app or a retired work is gone. */
 void app_on_gone(struct app *app);
 
 /* Ends the app: works are stopped first. A second call with `at_once` kills them. */
 void app_end(struct app *app, int exit_status, const char *reason);
+/* Ends it and leaves the works, with what they run, to the next supervisor. */
+void app_leave(struct app *app, const char *reason);
 void app_end_at_once(struct app *app);
 
 #endif

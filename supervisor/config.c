@@ -15,14 +15,20 @@
 
 #define FIELD_OF_APP(member)  offsetof(struct app_config, member)
 #define FIELD_OF_WORK(member) offsetof(struct work_config, member)
-#define WORK_ROW(key, KIND, member, preset, least, most, reloads, sentence)                        \
-	{ #key, OPTION_##KIND, FIELD_OF_WORK(member), preset, least, most, reloads, sentence },
-#define APP_ROW(key, KIND, member, preset, least, most, reloads, sentence)                         \
-	{ #key, OPTION_##KIND, FIELD_OF_APP(member), preset, least, most, reloads, sentence },
-#define LATER_ROW(key, sentence) { #key, OPTION_LATER, 0, "", 0, 0, false, sentence },
+#define WORK_ROW(key, KIND, member, preset, least, most, reload, sentence)                         \
+	{                                                                                          \
+		#key,  OPTION_##KIND, FIELD_OF_WORK(member), preset,                               \
+		least, most,          RELOAD_##reload,       sentence                              \
+	},
+#define APP_ROW(key, KIND, member, preset, least, most, reload, sentence)                          \
+	{                                                                                          \
+		#key,  OPTION_##KIND, FIELD_OF_APP(member), preset,                                \
+		least, most,          RELOAD_##reload,      sentence                               \
+	},
+#define LATER_ROW(key, sentence) { #key, OPTION_LATER, 0, "", 0, 0, RELOAD_FIXED, sentence },
 #define LAST_ROW                                                                                   \
 	{                                                                                          \
-		NULL, OPTION_LATER, 0, "", 0, 0, false, ""                                         \
+		NULL, OPTION_LATER, 0, "", 0, 0, RELOAD_FIXED, ""                                  \
 	}
 
 const struct config_option work_options[] = { WORK_OPTIONS(WORK_ROW, LATER_ROW) LAST_ROW };
@@ -144,6 +150,8 @@ int config_parse_umask(const char *text)
 static const char *const memory_names[] = { "ever", "last", NULL };
 static const char *const overlap_names[] = { "queue", "latest", NULL };
 static const char *const restart_names[] = { "never", "on-failure", "always", NULL };
+static const char *const lost_names[] = { "rerun", "fail", NULL };
+static const char *const durability_names[] = { "process", "power", NULL };
 
 const char *const *option_choices(enum option_kind kind)
 {
@@ -154,6 +162,10 @@ const char *const *option_choices(enum option_kind kind)
 		return overlap_names;
 	case OPTION_RESTART:
 		return restart_names;
+	case OPTION_LOST:
+		return lost_names;
+	case OPTION_DURABILITY:
+		return durability_names;
 	default:
 		return NULL;
 	}
@@ -257,7 +269,7 @@ static json_t *view_json(const void *member)
 	return *(char *const *)member != NULL ? text_json(member) : json_false();
 }
 
-/* The three enums are read and written as what they are. */
+/* The enums are read and written as what they are. */
 #define CHOICE(type)                                                                               \
 	static bool type##_same(const void *a, const void *b)                                      \
 	{                                                                                          \
@@ -277,9 +289,13 @@ static json_t *view_json(const void *member)
 #define CHOICE_NAMES_cache_memory memory_names
 #define CHOICE_NAMES_overlap      overlap_names
 #define CHOICE_NAMES_restart      restart_names
+#define CHOICE_NAMES_lost         lost_names
+#define CHOICE_NAMES_durability   durability_names
 CHOICE(cache_memory)
 CHOICE(overlap)
 CHOICE(restart)
+CHOICE(lost)
+CHOICE(durability)
 
 static json_t *signal_json(const void *member)
 {
@@ -541,6 +557,8 @@ static const struct kind kinds[OPTION_KINDS_N] = {
 	[OPTION_MEMORY]   = { NULL, cache_memory_preset, cache_memory_same, cache_memory_json, NULL },
 	[OPTION_OVERLAP]  = { NULL, overlap_preset, overlap_same, overlap_json, NULL },
 	[OPTION_RESTART]  = { NULL, restart_preset, restart_same, restart_json, NULL },
+	[OPTION_LOST]     = { NULL, lost_preset, lost_same, lost_json, NULL },
+	[OPTION_DURABILITY] = { NULL, durability_preset, durability_same, durability_json, NULL },
 	[OPTION_SIGNAL]   = { "a signal (\"TERM\" or a number)", signal_preset, whole_same, signal_json,
 			      NULL },
 	[OPTION_PORT]     = { "a port number or \"auto\"", port_preset, whole_same, port_json, NULL },
@@ -802,6 +820,26 @@ const char *work_config_differs(const struct work_config *a, const struct work_c
 					      (const char *)b + option->offset))
 			return option->key;
 	return NULL;
+}
+
+enum reload config_reload(const struct config_option *options, const json_t *old,
+			  const json_t *fresh, const char **ret_key)
+{
+	enum reload gravest = RELOAD_FIXED;
+
+	*ret_key = NULL;
+	for (const struct config_option *option = options; option->key != NULL; option++) {
+		const json_t *was = json_object_get(old, option->key);
+		const json_t *is = json_object_get(fresh, option->key);
+
+		/* An option that the earlier version did not know had its default. */
+		if (option->kind == OPTION_LATER || was == NULL || json_equal(was, is) ||
+		    option->reload <= gravest)
+			continue;
+		gravest = option->reload;
+		*ret_key = option->key;
+	}
+	return gravest;
 }
 
 json_t *work_config_to_json(const struct work_config *config)

@@ -15,10 +15,19 @@
 #include "identity.h"
 #include "lw_call.h"
 #include "lw_err.h"
+#include "store.h"
 
 enum cache_memory { MEMORY_EVER, MEMORY_LAST };
 enum overlap { OVERLAP_QUEUE, OVERLAP_LATEST };
+enum lost { LOST_RERUN, LOST_FAIL };
 enum restart { RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS };
+
+/* What a changed value of a running app means. */
+enum reload {
+	RELOAD_FIXED,  /* holds from the next start of the supervisor */
+	RELOAD_TAKEN,  /* holds from now on */
+	RELOAD_RENEWS, /* the processes of the work are replaced */
+};
 
 #define CONFIG_NONE      (-1)
 #define CONFIG_NICE_NONE INT64_MIN /* -1 is a nice value */
@@ -62,7 +71,8 @@ struct work_config {
 	int64_t stop_timeout;
 	bool start_with_flow; /* settled: program true, command false */
 	char *host;
-	int64_t port;              /* CONFIG_PORT_NONE, CONFIG_PORT_AUTO, or a number */
+	int64_t port; /* CONFIG_PORT_NONE, CONFIG_PORT_AUTO, or a number */
+	enum lost lost;
 	struct words env;          /* "NAME=value" */
 	char *cwd;                 /* absolute; default: the folder of app.conf */
 	char *user;                /* as given, or NULL */
@@ -81,7 +91,13 @@ struct app_config {
 	int64_t flow_timeout;
 	int64_t flow_memory; /* bytes */
 	char *timezone;      /* or NULL: local time */
+	enum durability durability;
+	int64_t runs_keep;
+	int64_t cache_max;  /* 0: all are kept */
+	int64_t form_cache; /* bytes */
 };
+
+struct config_option;
 
 struct config {
 	struct app_config app;
@@ -97,6 +113,11 @@ LW_AUTO_DEFINE(struct work_config *, work_config_free)
 
 /* The name of the first option in which the two differ, or NULL. */
 const char *work_config_differs(const struct work_config *a, const struct work_config *b);
+/* The gravest consequence of taking over `fresh`, and the first option that has it: against the
+ * settings of a running app, or against those that were kept as JSON (config_to_json() and
+ * work_config_to_json()). RELOAD_FIXED: nothing differs that could be taken over. */
+enum reload config_reload(const struct config_option *options, const json_t *old,
+			  const json_t *fresh, const char **ret_key);
 
 /* The settled app and works: what --print-config prints and clients read. */
 json_t *config_to_json(const struct config *config);
@@ -116,6 +137,8 @@ enum option_kind {
 	OPTION_MEMORY,
 	OPTION_OVERLAP,
 	OPTION_RESTART,
+	OPTION_LOST,
+	OPTION_DURABILITY,
 	OPTION_SIGNAL,
 	OPTION_PORT,
 	OPTION_VIEW,
@@ -137,96 +160,100 @@ enum option_kind {
 #define CONFIG_SECOND INT64_C(1000000)
 #define CONFIG_YEAR   (366 * 24 * 3600 * CONFIG_SECOND)
 
-/* A default is written as in app.conf; "" is "none given". `reloads`: a changed value can be
- * taken over by a running app. Ranges are whole numbers, thousandths (REAL), microseconds
- * (DURATION) or bytes (SIZE). O(key, KIND, member, default, least, most, reloads, sentence);
+/* A default is written as in app.conf; "" is "none given". Ranges are whole numbers, thousandths (REAL), microseconds
+ * (DURATION) or bytes (SIZE). O(key, KIND, member, default, least, most, reload, sentence);
  * L(key, sentence) is refused. */
 /* clang-format off */
 #define WORK_OPTIONS(O, L)                                                                         \
-	O(command, COMMAND, command, "", 0, 0, true,                                               \
+	O(command, COMMAND, command, "", 0, 0, RENEWS,                                               \
 	  "program and arguments of any program, started once for each run")                       \
-	O(program, PROGRAM, program, "", 0, 0, true,                                               \
+	O(program, PROGRAM, program, "", 0, 0, RENEWS,                                               \
 	  "program that speaks the worker protocol and stays up between runs")                     \
-	O(args, ARGS, args, "", 0, 0, true,                                                        \
+	O(args, ARGS, args, "", 0, 0, TAKEN,                                                        \
 	  "the call when there is no flow: a list of positional arguments, named ones by key")     \
-	O(parallel, TRUTH, parallel, "false", 0, 0, true,                                          \
+	O(parallel, TRUTH, parallel, "false", 0, 0, TAKEN,                                          \
 	  "false: the pass ends at the call until its run is over")                                \
-	O(cache_calls, TRUTH, cache_calls, "true", 0, 0, true,                                     \
+	O(cache_calls, TRUTH, cache_calls, "true", 0, 0, TAKEN,                                     \
 	  "false: a call runs again once the last one is over")                                    \
-	O(cache_memory, MEMORY, cache_memory, "ever", 0, 0, true,                                  \
+	O(cache_memory, MEMORY, cache_memory, "ever", 0, 0, TAKEN,                                  \
 	  "last: only the latest call is remembered")                                              \
-	O(cache_ttl, DURATION, cache_ttl, "none", 1, 100 * CONFIG_YEAR, true,                      \
+	O(cache_ttl, DURATION, cache_ttl, "none", 1, 100 * CONFIG_YEAR, TAKEN,                      \
 	  "a success older than this is run again")                                                \
-	O(cache_version, TEXT, cache_version, "", 0, LW_NAME_MAX_TEXT, true,                       \
+	O(cache_version, TEXT, cache_version, "", 0, LW_NAME_MAX_TEXT, TAKEN,                       \
 	  "part of what a call is: a new version runs again, an old one hits again")               \
 	L(cache_files, "files that are part of what a call is")                                    \
-	O(cache_ignore, NAMES, cache_ignore, "", 0, 0, true,                                       \
+	O(cache_ignore, NAMES, cache_ignore, "", 0, 0, TAKEN,                                       \
 	  "names of named arguments that do not count when calls are compared")                    \
-	O(overlap, OVERLAP, overlap, "queue", 0, 0, true,                                          \
+	O(overlap, OVERLAP, overlap, "queue", 0, 0, TAKEN,                                          \
 	  "a different call while one runs: queue, or latest (only the newest waits)")             \
-	O(raise_exception, TRUTH, raise_exception, "true", 0, 0, true,                             \
+	O(raise_exception, TRUTH, raise_exception, "true", 0, 0, TAKEN,                             \
 	  "a failed run raises an error in the flow")                                              \
-	O(processes, WHOLE, processes, "1", 1, 10000, true,                                        \
+	O(processes, WHOLE, processes, "1", 1, 10000, RENEWS,                                        \
 	  "size of the pool")                                                                      \
-	O(queue_limit, WHOLE, queue_limit, "10000", 1, 10000000, true,                             \
+	O(queue_limit, WHOLE, queue_limit, "10000", 1, 10000000, TAKEN,                             \
 	  "more waiting calls than this are refused with an error")                                \
-	O(retries, WHOLE, retries, "0", 0, 1000000, true,                                          \
+	O(retries, WHOLE, retries, "0", 0, 1000000, TAKEN,                                          \
 	  "further attempts before a run counts as failed")                                        \
-	O(retry_delay, DURATION, retry_delay, "1s", 0, CONFIG_YEAR, true,                          \
+	O(retry_delay, DURATION, retry_delay, "1s", 0, CONFIG_YEAR, TAKEN,                          \
 	  "pause before the first retry")                                                          \
-	O(retry_backoff, REAL, retry_backoff, "2", 1000, 1000000, true,                            \
+	O(retry_backoff, REAL, retry_backoff, "2", 1000, 1000000, TAKEN,                            \
 	  "each further pause is so many times longer")                                            \
-	O(retry_jitter, REAL, retry_jitter, "0.1", 0, 1000, true,                                  \
+	O(retry_jitter, REAL, retry_jitter, "0.1", 0, 1000, TAKEN,                                  \
 	  "share of the pause that is random")                                                     \
-	O(restart, RESTART, restart, "on-failure", 0, 0, true,                                     \
+	O(restart, RESTART, restart, "on-failure", 0, 0, TAKEN,                                     \
 	  "when a process (without a flow: the call) that ended is started again")                 \
-	O(timeout, DURATION, timeout, "none", 1000, 100 * CONFIG_YEAR, true,                       \
+	O(timeout, DURATION, timeout, "none", 1000, 100 * CONFIG_YEAR, TAKEN,                       \
 	  "longest time for one attempt of a run")                                                 \
-	O(start_timeout, DURATION, start_timeout, "30s", 1000, CONFIG_YEAR, true,                  \
+	O(start_timeout, DURATION, start_timeout, "30s", 1000, CONFIG_YEAR, TAKEN,                  \
 	  "longest time for a process to get ready")                                               \
-	O(stop_signal, SIGNAL, stop_signal, "TERM", 1, 64, true,                                   \
+	O(stop_signal, SIGNAL, stop_signal, "TERM", 1, 64, TAKEN,                                   \
 	  "signal that asks a process to end")                                                     \
-	O(stop_timeout, DURATION, stop_timeout, "10s", 0, CONFIG_YEAR, true,                       \
+	O(stop_timeout, DURATION, stop_timeout, "10s", 0, CONFIG_YEAR, TAKEN,                       \
 	  "after this the whole process tree gets KILL")                                           \
-	L(lost, "what becomes of a run whose outcome nobody knows")                                \
-	O(start_with_flow, TRUTH, start_with_flow, "", 0, 0, true,                                 \
+	O(lost, LOST, lost, "rerun", 0, 0, TAKEN,                                                   \
+	  "a run whose outcome nobody knows: rerun (at least once) or fail (at most once)")        \
+	O(start_with_flow, TRUTH, start_with_flow, "", 0, 0, TAKEN,                                 \
 	  "start the process with the app, not at the first call (default: a program yes, a command no)") \
-	O(host, TEXT, host, "127.0.0.1", 1, LW_NAME_MAX_TEXT, true,                                \
+	O(host, TEXT, host, "127.0.0.1", 1, LW_NAME_MAX_TEXT, RENEWS,                                \
 	  "address the work listens on; the process sees HOST")                                    \
-	O(port, PORT, port, "none", 1, 65535, true,                                                \
+	O(port, PORT, port, "none", 1, 65535, RENEWS,                                                \
 	  "port the work listens on, \"auto\" finds a free one; the process sees PORT")            \
-	O(env, ENV, env, "", 0, 0, true,                                                           \
+	O(env, ENV, env, "", 0, 0, RENEWS,                                                           \
 	  "environment variables added for the process")                                           \
-	O(cwd, FOLDER, cwd, "", 0, 0, true,                                                        \
+	O(cwd, FOLDER, cwd, "", 0, 0, RENEWS,                                                        \
 	  "folder the process starts in (default: that of app.conf)")                              \
-	O(user, USER, user, "", 0, 0, true,                                                        \
+	O(user, USER, user, "", 0, 0, RENEWS,                                                        \
 	  "user the process runs as; it takes root")                                               \
-	O(group, USER, group, "", 0, 0, true,                                                      \
+	O(group, USER, group, "", 0, 0, RENEWS,                                                      \
 	  "group the process runs as (default: that of user)")                                     \
-	O(umask, UMASK, umask, "", 0, 0, true,                                                     \
+	O(umask, UMASK, umask, "", 0, 0, RENEWS,                                                     \
 	  "bits that files made by the process lack")                                              \
-	O(nice, NICE, nice, "", -20, 19, true,                                                     \
+	O(nice, NICE, nice, "", -20, 19, RENEWS,                                                     \
 	  "scheduling priority of the process, 19 is the lowest")                                  \
-	O(limits, LIMITS, limits, "", 0, 0, true,                                                  \
+	O(limits, LIMITS, limits, "", 0, 0, RENEWS,                                                  \
 	  "resource limits of the process")                                                        \
 	L(log_max_size, "size at which a log file is rotated")                                     \
 	L(log_keep, "number of rotated log files")
 
 #define APP_OPTIONS(O, L)                                                                          \
-	O(view, VIEW, view, "127.0.0.1:7501", 0, 0, false,                                         \
+	O(view, VIEW, view, "127.0.0.1:7501", 0, 0, FIXED,                                         \
 	  "address of the page; false: no page")                                                   \
-	O(interval, DURATION, interval, "1s", 0, CONFIG_YEAR, true,                                \
+	O(interval, DURATION, interval, "1s", 0, CONFIG_YEAR, TAKEN,                                \
 	  "longest pause between passes; 0: a pass only when something changed")                   \
-	O(flow_timeout, DURATION, flow_timeout, "5s", 10000, 3600 * CONFIG_SECOND, true,           \
+	O(flow_timeout, DURATION, flow_timeout, "5s", 10000, 3600 * CONFIG_SECOND, TAKEN,           \
 	  "a pass that takes longer is interrupted and the app fails")                             \
-	O(flow_memory, SIZE, flow_memory, "64MiB", 1 << 20, INT64_C(1) << 40, false,               \
+	O(flow_memory, SIZE, flow_memory, "64MiB", 1 << 20, INT64_C(1) << 40, FIXED,               \
 	  "most memory that the flow may use")                                                     \
-	O(timezone, ZONE, timezone, "", 0, 0, false,                                \
+	O(timezone, ZONE, timezone, "", 0, 0, FIXED,                                \
 	  "time zone of schedules, dates and works (default: local time)")                                \
-	L(durability, "how much a stored run survives")                                            \
-	L(runs_keep, "number of runs that are kept")                                               \
-	L(cache_max, "number of calls that are remembered")                                        \
-	L(form_cache, "memory for calls that are compared often")
+	O(durability, DURABILITY, durability, "process", 0, 0, FIXED,                              \
+	  "what the record survives: process (kill -9 of the supervisor), or power (a crash of the machine)") \
+	O(runs_keep, WHOLE, runs_keep, "10000", 0, INT64_C(1000000000), FIXED,                     \
+	  "runs that are over and not remembered for their call that are kept to look at")         \
+	O(cache_max, WHOLE, cache_max, "0", 0, INT64_C(1000000000), FIXED,                         \
+	  "most calls that are remembered, the least recently used leaves first; 0: all")          \
+	O(form_cache, SIZE, form_cache, "64MiB", 0, INT64_C(1) << 40, FIXED,                       \
+	  "memory for long calls and for results that were asked for")
 /* clang-format on */
 
 #define LW_NAME_MAX_TEXT 255 /* bytes of names, addresses, versions */
@@ -237,7 +264,7 @@ struct config_option {
 	size_t offset; /* of the member */
 	const char *preset;
 	int64_t least, most;
-	bool reloads;
+	enum reload reload;
 	const char *sentence;
 };
 

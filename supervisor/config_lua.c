@@ -205,6 +205,24 @@ static int read_restart(const struct reader *reader, int index, void *member)
 	return r;
 }
 
+static int read_lost(const struct reader *reader, int index, void *member)
+{
+	int r = choice_at(reader, index);
+
+	if (r >= 0)
+		*(enum lost *)member = (enum lost)r;
+	return r;
+}
+
+static int read_durability(const struct reader *reader, int index, void *member)
+{
+	int r = choice_at(reader, index);
+
+	if (r >= 0)
+		*(enum durability *)member = (enum durability)r;
+	return r;
+}
+
 static int read_signal(const struct reader *reader, int index, void *member)
 {
 	const char *text = text_at(reader->L, index);
@@ -624,6 +642,7 @@ static read_fn *const readers[OPTION_KINDS_N] = {
 	[OPTION_REAL] = read_real,       [OPTION_DURATION] = read_duration,
 	[OPTION_SIZE] = read_size,       [OPTION_TEXT] = read_text,
 	[OPTION_MEMORY] = read_memory,   [OPTION_OVERLAP] = read_overlap,
+	[OPTION_LOST] = read_lost,       [OPTION_DURABILITY] = read_durability,
 	[OPTION_RESTART] = read_restart, [OPTION_SIGNAL] = read_signal,
 	[OPTION_PORT] = read_port,       [OPTION_VIEW] = read_view,
 	[OPTION_ZONE] = read_zone,       [OPTION_FOLDER] = read_folder,

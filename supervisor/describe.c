@@ -452,6 +452,17 @@ static size_t works_shown(const struct app *app)
 	return shown;
 }
 
+/* "error": why nothing can be written, and so no run starts. */
+static void describe_journal(const struct app *app, struct lw_buf *out)
+{
+	js_key(out, "journal");
+	js_open(out, '{');
+	COUNT("bytes", journal_size(app->journal));
+	COUNT("waiting", journal_backlog(app->journal));
+	TEXT("error", journal_error(app->journal));
+	js_close(out, '}');
+}
+
 void describe_app(const struct app *app, struct lw_buf *out)
 {
 	const char *path = app->config->app.path;
@@ -472,6 +483,7 @@ void describe_app(const struct app *app, struct lw_buf *out)
 	TRUTH("flow", app->config->has_flow);
 	COUNT("works", works_shown(app));
 	COUNT("calls_remembered", cache_count(app->cache));
+	describe_journal(app, out);
 	js_close(out, '}');
 }
 
@@ -550,6 +562,7 @@ void describe_run(const struct run *run, const char *decision, const char *why, 
 	TEXT("decision", decision != NULL ? decision : decision_name(DECISION_RUN));
 	TEXT("reason", run->reason);
 	COUNT("attempt", run->attempt);
+	COUNT("lost", run->lost);
 	js_key(out, "args");
 	js_value(out, positional);
 	js_key(out, "kwargs");

@@ -26,8 +26,8 @@ struct flow_run {
 	enum flow_kind kind;
 	enum stage stage;
 	enum decision decision;
-	bool stage_only; /* no run stands behind the answer */
-	uint32_t attempt;
+	bool stage_only;  /* no run stands behind the answer */
+	uint32_t attempt; /* 0: of a run that is over, which knows it */
 	uint64_t id;
 	struct lw_key key;
 	struct flow *flow;
@@ -91,11 +91,11 @@ static struct flow_run *push_run(lua_State *L, int work, const struct answer *an
 	struct flow_run *run;
 
 	/* The same answer as last time is the same object. */
-	if (answer->run != NULL) {
+	if (answer->run != 0) {
 		lua_getiuservalue(L, work, OF_WORK_RUN);
 		run = flow_is(L, -1, KIND_RUN);
-		if (run != NULL && run->id == answer->run->id && run->stage == answer->stage &&
-		    run->decision == answer->decision && run->attempt == answer->run->attempt)
+		if (run != NULL && run->id == answer->run && run->stage == answer->stage &&
+		    run->decision == answer->decision && run->attempt == answer->attempt)
 			return run;
 		lua_pop(L, 1);
 	}
@@ -103,12 +103,10 @@ static struct flow_run *push_run(lua_State *L, int work, const struct answer *an
 	run->flow = flow_of(L);
 	run->stage = answer->stage;
 	run->decision = answer->decision;
-	run->stage_only = answer->run == NULL;
-	if (answer->run != NULL) {
-		run->id = answer->run->id;
-		run->attempt = answer->run->attempt;
-		run->key = answer->run->key;
-	}
+	run->stage_only = answer->run == 0;
+	run->id = answer->run;
+	run->attempt = answer->attempt;
+	run->key = answer->key;
 	lua_pushvalue(L, work);
 	lua_setiuservalue(L, -2, 1);
 	lua_pushvalue(L, -1);
@@ -121,13 +119,13 @@ static struct run *find_run(lua_State *L, const struct flow_run *of)
 {
 	struct flow *flow = flow_in_pass(L, "a run");
 	struct run *run;
+	struct lw_err err;
 
 	if (of->stage_only)
 		return NULL;
-	run = runs_find(flow->app->runs, of->id);
+	run = app_run(flow->app, of->id, &err);
 	if (run == NULL)
-		flow_raise(L, "run %llu is gone: it was forgotten, or is too old",
-			   (unsigned long long)of->id);
+		flow_raise(L, "%s", err.text);
 	return run;
 }
 
@@ -192,9 +190,11 @@ static void run_stage(lua_State *L, struct flow_run *run)
 	lua_pushstring(L, stage_name(run->stage));
 }
 
-static void run_attempt(lua_State *L, struct flow_run *run)
+static void run_attempt(lua_State *L, struct flow_run *of)
 {
-	lua_pushinteger(L, run->attempt);
+	const struct run *run = of->attempt == 0 ? find_run(L, of) : NULL;
+
+	lua_pushinteger(L, run != NULL ? run->attempt : of->attempt);
 }
 
 static void run_cached(lua_State *L, struct flow_run *run)
@@ -487,6 +487,16 @@ static struct lw_slice make_call(lua_State *L, const struct flow_work *of, const
 	return lw_buf_slice(&flow->call);
 }
 
+static const struct run *answered_run(lua_State *L, const struct answer *answer)
+{
+	struct lw_err err;
+	const struct run *run = app_run(flow_of(L)->app, answer->run, &err);
+
+	if (run == NULL)
+		flow_raise(L, "%s", err.text);
+	return run;
+}
+
 static int work_method_run(lua_State *L)
 {
 	struct flow_work *of;
@@ -505,8 +515,8 @@ static int work_method_run(lua_State *L)
 	if (answer.ends_pass)
 		flow_end(L, FLOW_WAITS, "work '%s'", of->name);
 	push_run(L, 1, &answer);
-	if (answer.raises && answer.run != NULL)
-		raise_failure(L, of, answer.run, lua_gettop(L));
+	if (answer.raises)
+		raise_failure(L, of, answered_run(L, &answer), lua_gettop(L));
 	return 1;
 }
 
@@ -545,9 +555,14 @@ static int forget_or_retry(lua_State *L,
 	return 1;
 }
 
+static int forget_any(struct work *work, struct lw_slice call, struct lw_err *err)
+{
+	return work_forget(work, call, 0, err);
+}
+
 static int work_method_forget(lua_State *L)
 {
-	return forget_or_retry(L, work_forget);
+	return forget_or_retry(L, forget_any);
 }
 
 static int work_method_retry(lua_State *L)

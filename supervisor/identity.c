@@ -128,8 +128,8 @@ int identity_find(const char *user, const char *group, struct identity **ret_ide
 		r = take_user(identity, user, group, err);
 	if (r < 0)
 		return r;
-	identity->name = user != NULL ? lw_format("user '%s'", user)
-				      : lw_format("group '%s'", group);
+	identity->name =
+		user != NULL ? lw_format("user '%s'", user) : lw_format("group '%s'", group);
 	identity->as.name = identity->name;
 	*ret_identity = LW_TAKE(identity);
 	return 0;

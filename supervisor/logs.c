@@ -261,7 +261,7 @@ static bool has_output(const struct output *output)
 
 void output_drain(struct output *output, bool last)
 {
-	if (!last && !has_output(output))
+	if (output == NULL || (!last && !has_output(output)))
 		return;
 	for (size_t i = 0; i < STREAMS; i++)
 		drain(&output->streams[i], last);
@@ -381,6 +381,8 @@ void output_fds(const struct output *output, int ret_fds[2])
 
 void output_of(struct output *output, pid_t pid, uint64_t run)
 {
+	if (output == NULL)
+		return;
 	if (pid != output->pid)
 		lw_buf_shrink(&output->tail, 0);
 	for (size_t i = 0; run != output->run && i < STREAMS; i++)
@@ -403,12 +405,14 @@ static size_t tail_start(const struct lw_buf *lines)
 
 const char *output_tail(struct output *output)
 {
-	struct lw_buf *tail = &output->tail;
-	char *text = output->logs->tail;
+	struct lw_buf *tail;
+	char *text;
 	size_t start, size;
 
-	if (tail->size == 0)
+	if (output == NULL || output->tail.size == 0)
 		return "";
+	tail = &output->tail;
+	text = output->logs->tail;
 	tail_cut(tail, TAIL_BYTES + 1);
 	start = tail_start(tail);
 	size = tail->size - 1 - start;

@@ -42,6 +42,7 @@ LW_MUST_USE int output_open(struct logs *logs, const char *work, uint64_t worker
 void output_close(struct output *output); /* drains; the FIFOs stay for the next one */
 /* Descriptors for the child's standard output and error; owned by the output. */
 void output_fds(const struct output *output, int ret_fds[2]);
+/* NULL is welcome from here on: a process whose output could not be found again. */
 /* Lines read from now on belong to this process and run (0: none). */
 void output_of(struct output *output, pid_t pid, uint64_t run);
 /* Reads what is there now, without waiting, and hands out whole lines; `last`: also a last

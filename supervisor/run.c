@@ -1,12 +1,16 @@
-/* run.c - runs, the lists they wait in, and the map that finds them by id. */
+/* run.c - runs, the lists they wait in, the map that finds them by id, and their rows. */
 #include "run.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "lw_log.h"
 #include "app.h"
+#include "store.h"
 
-#define FORM_INLINE 64 /* canonical forms up to this many bytes lie behind the run */
+#define FORM_INLINE  64 /* canonical forms up to this many bytes lie behind the run */
+#define ENDING_SHIFT 3  /* above the flags of a row: how the attempt was being ended */
+#define FLAGS_MASK   ((1 << ENDING_SHIFT) - 1)
 
 const char *stage_name(enum stage stage)
 {
@@ -89,74 +93,143 @@ void run_list_remove(struct run_list *list, struct run *run)
 	list->count--;
 }
 
-/* ---- by id: ids are consecutive, so that a table of chunks finds them ----------------------- */
-
-#define CHUNK 1024
-
-struct chunk {
-	struct run *runs[CHUNK];
-	size_t count;
-};
+/* ---- by id: open addressing; ids are consecutive, which spreads them by itself -------------- */
 
 struct runs {
-	struct chunk **chunks; /* by id / CHUNK; NULL: none of them is left */
-	size_t room;
+	struct run **slots;
+	size_t room; /* a power of two */
 	size_t count;
 	uint64_t last_id;
+	struct run_list resting; /* longest unused first */
+	uint64_t resting_bytes;
 };
+
+static size_t place_of(const struct runs *runs, uint64_t id)
+{
+	size_t at = (size_t)id & (runs->room - 1);
+
+	while (runs->slots[at] != NULL && runs->slots[at]->id != id)
+		at = (at + 1) & (runs->room - 1);
+	return at;
+}
+
+static void runs_grow(struct runs *runs)
+{
+	struct run **old = runs->slots;
+	size_t old_room = runs->room;
+
+	runs->room *= 2;
+	runs->slots = lw_alloc(runs->room * sizeof(struct run *));
+	for (size_t i = 0; i < old_room; i++)
+		if (old[i] != NULL)
+			runs->slots[place_of(runs, old[i]->id)] = old[i];
+	free(old);
+}
 
 static void runs_insert(struct runs *runs, struct run *run)
 {
-	size_t at = (size_t)(run->id / CHUNK);
-
-	if (at >= runs->room) {
-		size_t room = runs->room * 2 > at ? runs->room * 2 : at + 1;
-
-		runs->chunks = lw_realloc(runs->chunks, room * sizeof(struct chunk *));
-		memset(runs->chunks + runs->room, 0, (room - runs->room) * sizeof(struct chunk *));
-		runs->room = room;
-	}
-	if (runs->chunks[at] == NULL)
-		runs->chunks[at] = LW_NEW(struct chunk);
-	runs->chunks[at]->runs[run->id % CHUNK] = run;
-	runs->chunks[at]->count++;
+	run->runs = runs;
+	if (runs->count * 2 >= runs->room)
+		runs_grow(runs);
+	runs->slots[place_of(runs, run->id)] = run;
 	runs->count++;
 }
 
 static void runs_remove(struct runs *runs, const struct run *run)
 {
-	struct chunk **chunk = &runs->chunks[run->id / CHUNK];
+	size_t mask = runs->room - 1;
+	size_t hole = place_of(runs, run->id);
 
-	(*chunk)->runs[run->id % CHUNK] = NULL;
+	for (size_t at = (hole + 1) & mask; runs->slots[at] != NULL; at = (at + 1) & mask) {
+		size_t home = (size_t)runs->slots[at]->id & mask;
+
+		if (((at - home) & mask) >= ((at - hole) & mask)) {
+			runs->slots[hole] = runs->slots[at];
+			hole = at;
+		}
+	}
+	runs->slots[hole] = NULL;
 	runs->count--;
-	if (--(*chunk)->count == 0) {
-		free(*chunk);
-		*chunk = NULL;
+}
+
+struct runs *runs_new(uint64_t last_id)
+{
+	struct runs *runs = LW_NEW(struct runs);
+
+	runs->room = 64;
+	runs->slots = lw_alloc(runs->room * sizeof(struct run *));
+	runs->last_id = last_id;
+	return runs;
+}
+
+uint64_t runs_last_id(const struct runs *runs)
+{
+	return runs->last_id;
+}
+
+/* ---- at rest ---------------------------------------------------------------------------------- */
+
+static uint64_t run_bytes(const struct run *run)
+{
+	return sizeof(*run) + run->form_size + (run->call.data != run->form ? run->call.size : 0) +
+	       run->result.size;
+}
+
+void runs_rest(struct runs *runs, struct run *run)
+{
+	run->resting = true;
+	run_list_append(&runs->resting, run);
+	runs->resting_bytes += run_bytes(run);
+}
+
+static void wake(struct runs *runs, struct run *run)
+{
+	run->resting = false;
+	run_list_remove(&runs->resting, run);
+	runs->resting_bytes -= run_bytes(run);
+}
+
+/* Whoever is referred to by somebody else, or not on record yet, gets another turn. */
+void runs_trim(struct runs *runs, uint64_t bytes, uint64_t stable)
+{
+	for (size_t looks = runs->resting.count; looks > 0 && runs->resting_bytes > bytes;
+	     looks--) {
+		struct run *run = runs->resting.first;
+
+		if (run->noted || run->batch > stable)
+			return; /* as is whoever came to rest after it */
+		wake(runs, run);
+		if (run->refs > 1)
+			runs_rest(runs, run);
+		else
+			run_unref(run);
 	}
 }
 
-struct runs *runs_new(void)
+uint64_t runs_resting(const struct runs *runs)
 {
-	return LW_NEW(struct runs);
+	return runs->resting_bytes;
+}
+
+struct run *runs_find(const struct runs *runs, uint64_t id)
+{
+	return runs->slots[place_of(runs, id)];
 }
 
 void runs_free(struct runs *runs)
 {
 	if (runs == NULL)
 		return;
+	while (runs->resting.first != NULL) {
+		struct run *run = runs->resting.first;
+
+		wake(runs, run);
+		run_unref(run);
+	}
 	if (runs->count > 0)
 		lw_log(LW_LOG_ERROR, "runs=%zu are still held at the end", runs->count);
-	for (size_t i = 0; i < runs->room; i++)
-		free(runs->chunks[i]);
-	free(runs->chunks);
+	free(runs->slots);
 	free(runs);
-}
-
-struct run *runs_find(const struct runs *runs, uint64_t id)
-{
-	const struct chunk *chunk = id / CHUNK < runs->room ? runs->chunks[id / CHUNK] : NULL;
-
-	return chunk != NULL ? chunk->runs[id % CHUNK] : NULL;
 }
 
 /* ---- a run -------------------------------------------------------------------------- */
@@ -174,8 +247,8 @@ static uint8_t *copy_bytes(struct lw_slice bytes)
 	return copy;
 }
 
-struct run *run_new(struct runs *runs, struct work *work, struct lw_key key, struct lw_slice form,
-		    struct lw_slice call, enum caller by, int64_t now)
+static struct run *run_alloc(struct work *work, struct lw_key key, struct lw_slice form,
+			     struct lw_slice call)
 {
 	bool inlined = form.size <= FORM_INLINE;
 	struct run *run = lw_alloc(sizeof(*run) + (inlined ? form.size : 0));
@@ -187,12 +260,20 @@ struct run *run_new(struct runs *runs, struct work *work, struct lw_key key, str
 	run->form_size = (uint32_t)form.size;
 	run->call = same_bytes(form, call) ? (struct lw_slice){ bytes, form.size }
 					   : (struct lw_slice){ copy_bytes(call), call.size };
-	run->stage = STAGE_PENDING;
-	run->by = (uint8_t)by;
 	run->work = work;
 	run->refs = 1;
-	run->created = now;
 	run->progress = -1;
+	return run;
+}
+
+struct run *run_new(struct runs *runs, struct work *work, struct lw_key key, struct lw_slice form,
+		    struct lw_slice call, enum caller by, int64_t now)
+{
+	struct run *run = run_alloc(work, key, form, call);
+
+	run->stage = STAGE_PENDING;
+	run->by = (uint8_t)by;
+	run->created = now;
 	run->id = ++runs->last_id;
 	runs_insert(runs, run);
 	return run;
@@ -208,7 +289,7 @@ static void free_result(struct run *run);
 
 static void run_free(struct run *run)
 {
-	runs_remove(run->work->app->runs, run);
+	runs_remove(run->runs, run);
 	if (run->delay != NULL)
 		loop_timer_done(&run->delay->timer);
 	free(run->delay);
@@ -321,4 +402,185 @@ size_t run_statuses(const struct run *run, struct status ret_statuses[RUN_STATUS
 	}
 	ret_statuses[n++] = run_present(run);
 	return n;
+}
+
+/* ---- rows -------------------------------------------------------------------------------------- */
+
+static void put_text(struct lw_buf *out, const char *text)
+{
+	if (text != NULL)
+		lw_put_bytes(out, text, strlen(text));
+	else
+		lw_put_nil(out);
+}
+
+/* [[stage, at, count, reason, message], ...] */
+static void pack_past(const struct run *run, struct lw_buf *out)
+{
+	lw_put_list(out, (uint32_t)run->past_count);
+	for (size_t i = 0; i < run->past_count; i++) {
+		const struct status *status = &run->past[i];
+
+		lw_put_list(out, 5);
+		lw_put_int(out, status->stage);
+		lw_put_int(out, status->at);
+		lw_put_int(out, status->count);
+		put_text(out, status->reason);
+		put_text(out, status->message);
+	}
+}
+
+static bool take(const uint8_t **at, const uint8_t *end, enum lw_type type, struct lw_item *item)
+{
+	return lw_item_read(at, end, item) == 0 && item->type == type;
+}
+
+static bool take_text(const uint8_t **at, const uint8_t *end, char **ret_text)
+{
+	struct lw_item item;
+
+	if (lw_item_read(at, end, &item) < 0 || (item.type != LW_NIL && item.type != LW_BYTES))
+		return false;
+	*ret_text = item.type == LW_NIL ? NULL : lw_strndup(item.s.data, item.s.size);
+	return true;
+}
+
+static bool unpack_status(const uint8_t **at, const uint8_t *end, struct status *status)
+{
+	struct lw_item list, stage, when, count;
+
+	*status = (struct status){ 0 };
+	if (!take(at, end, LW_LIST, &list) || list.n != 5 || !take(at, end, LW_INT, &stage) ||
+	    stage.i < 0 || stage.i >= STAGES_N || !take(at, end, LW_INT, &when) ||
+	    !take(at, end, LW_INT, &count) || count.i < 1 || count.i > UINT32_MAX)
+		return false;
+	status->stage = (enum stage)stage.i;
+	status->at = when.i;
+	status->count = (uint32_t)count.i;
+	return take_text(at, end, &status->reason) && take_text(at, end, &status->message);
+}
+
+static bool unpack_past(struct run *run, struct lw_slice packed)
+{
+	const uint8_t *at = packed.data, *end = lw_slice_end(packed);
+	struct lw_item list;
+
+	if (packed.size == 0)
+		return true;
+	if (!take(&at, end, LW_LIST, &list) || list.n > RUN_STATUSES)
+		return false;
+	run->past = lw_alloc((list.n + 1) * sizeof(*run->past));
+	for (uint32_t i = 0; i < list.n; i++) {
+		run->past_count = i + 1; /* also what is half unpacked is freed with the run */
+		if (!unpack_status(&at, end, &run->past[i]))
+			return false;
+	}
+	return at == end;
+}
+
+void run_to_row(const struct run *run, struct lw_buf *past, struct run_row *ret_row)
+{
+	struct worker_info worker = { 0 };
+
+	past->size = 0;
+	if (run->past_count > 0)
+		pack_past(run, past);
+	if (run->worker != NULL)
+		worker = worker_info(run->worker);
+	*ret_row = (struct run_row){
+		.id = run->id,
+		.work = run->work->row,
+		.stage = run->stage,
+		.by = run->by,
+		.why = run->why,
+		.flags = (uint8_t)(run->flags | run->ending << ENDING_SHIFT),
+		.attempt = run->attempt,
+		.failures = run->failures,
+		.lost = run->lost,
+		.rank = run->rank,
+		.created = run->created,
+		.started = run->started,
+		.ended = run->ended,
+		.due = run->due,
+		.worker = worker.id,
+		.incarnation = worker.incarnation,
+		.form = { run->form, run->form_size },
+		.call = run->call.data == run->form ? (struct lw_slice){ 0 } : run->call,
+		.result = run->result,
+		.reason = { (const uint8_t *)run->reason,
+			    run->reason != NULL ? strlen(run->reason) : 0 },
+		.message = { (const uint8_t *)run->message,
+			     run->message != NULL ? strlen(run->message) : 0 },
+		.past = lw_buf_slice(past),
+	};
+}
+
+/* [work, version, [positional], {named}]: what everybody takes for granted of a call. */
+static bool is_call(struct lw_slice call)
+{
+	const uint8_t *at = call.data, *end = lw_slice_end(call);
+	struct lw_item item;
+
+	if (lw_value_check(call, NULL) < 0 || !take(&at, end, LW_LIST, &item) || item.n != 4)
+		return false;
+	for (int i = 0; i < 2; i++) /* work, version */
+		at += lw_value_size(at, end);
+	if (at >= end || lw_item_read(&at, end, &item) < 0 || item.type != LW_LIST)
+		return false;
+	for (uint32_t n = item.n; n > 0; n--)
+		at += lw_value_size(at, end);
+	return take(&at, end, LW_MAP, &item);
+}
+
+static bool row_makes_sense(const struct run_row *row)
+{
+	return row->id != 0 && row->stage >= STAGE_PENDING && row->stage < STAGES_N &&
+	       row->why < WHYS_N && row->by <= FROM_RULE && is_call(row->form) &&
+	       (row->call.size == 0 || is_call(row->call)) &&
+	       (row->result.size == 0 || lw_value_check(row->result, NULL) == 0);
+}
+
+static char *row_text(struct lw_slice text)
+{
+	return text.data != NULL ? lw_strndup(text.data, text.size) : NULL;
+}
+
+int run_from_row(struct runs *runs, struct work *work, struct lw_key key, const struct run_row *row,
+		 struct run **ret_run, struct lw_err *err)
+{
+	struct run *run;
+
+	if (!row_makes_sense(row))
+		return lw_err_set(err, -EUCLEAN, "the journal's row of run %llu makes no sense",
+				  (unsigned long long)row->id);
+	run = run_alloc(work, key, row->form, row->call.size > 0 ? row->call : row->form);
+	run->id = row->id;
+	runs_insert(runs, run);
+	run->stage = row->stage;
+	run->by = row->by;
+	run->why = row->why;
+	run->flags = row->flags & FLAGS_MASK;
+	run->ending = (uint8_t)(row->flags >> ENDING_SHIFT) & ENDING_REQUEUE;
+	run->ending_reason = "stopped by operator";
+	run->recorded = true;
+	run->attempt = row->attempt;
+	run->failures = row->failures;
+	run->lost = row->lost;
+	run->rank = row->rank;
+	run->created = row->created;
+	run->started = row->started;
+	run->ended = row->ended;
+	run->due = row->due;
+	run->reason = row_text(row->reason);
+	run->message = row_text(row->message);
+	if (row->result.size > 0)
+		run_set_result(run, row->result);
+	if (!unpack_past(run, row->past)) {
+		run_unref(run);
+		return lw_err_set(err, -EUCLEAN,
+				  "the journal's row of run %llu has statuses that make no sense",
+				  (unsigned long long)row->id);
+	}
+	*ret_run = run;
+	return 0;
 }

@@ -212,13 +212,13 @@ static int build(struct supervisor *supervisor, struct lw_err *err)
 		return r;
 	lw_log_to(logs_sink, supervisor->logs);
 	flow_print_to(supervisor->flow, on_print, supervisor->logs);
-	r = app_new(supervisor->loop, supervisor->config, supervisor->flow, &supervisor->app, err);
+	r = app_new(supervisor->loop, supervisor->config, supervisor->flow, supervisor->state_dir,
+		    &supervisor->app, err);
 	if (r < 0)
 		return r;
 	supervisor->config = NULL;
 	supervisor->flow = NULL;
 	supervisor->app->logs = supervisor->logs;
-	supervisor->app->state_dir = supervisor->state_dir;
 	supervisor->app->worker_socket = supervisor->worker_socket;
 	supervisor->app->worker_program = supervisor->worker_program;
 	supervisor->app->child_files = supervisor->child_files;

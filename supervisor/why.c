@@ -154,22 +154,33 @@ static void print_differences(const struct parts *was, const struct parts *is, s
 		lw_buf_printf(out, "; and %zu more", named - NAMED_MOST);
 }
 
+/* The i-th of the latest runs, 0 is the newest. */
+static const struct run *recent(const struct work *work, size_t i)
+{
+	uint64_t id = work->recent[(work->recent_at + 2 * WORK_RECENT - 1 - i) % WORK_RECENT];
+	struct lw_err err;
+
+	return id != 0 ? app_run(work->app, id, &err) : NULL;
+}
+
 /* Never seen: against the nearest of the work's latest calls; for a run of long ago against the
  * latest before it. */
 static void print_never_seen(const struct work *work, const struct run *subject,
 			     struct lw_slice form, struct lw_buf *out)
 {
 	struct parts is, was, nearest;
-	size_t best = SIZE_MAX, n, looked = 0;
+	size_t best = SIZE_MAX, n;
 
 	take_apart(form, &is);
-	for (const struct run *run = work->newest; run != NULL && looked < WORK_RECENT;
-	     run = run->older) {
-		struct lw_slice other = { run->form, run->form_size };
+	for (size_t i = 0; i < WORK_RECENT; i++) {
+		const struct run *run = recent(work, i);
+		struct lw_slice other = { 0 };
 
+		if (run == NULL)
+			break;
+		other = (struct lw_slice){ run->form, run->form_size };
 		if (same(other, form) || (subject != NULL && run->id >= subject->id))
 			continue;
-		looked++;
 		take_apart(other, &was);
 		n = count_differences(&was, &is);
 		if (n < best) {

@@ -1,4 +1,4 @@
-/* work.c - a work as an object: its pool, its history, what its status says. */
+/* work.c - a work as an object: its settings, its pool, what its status says. */
 #include "work.h"
 
 #include <netinet/in.h>
@@ -7,9 +7,8 @@
 #include <unistd.h>
 
 #include "app.h"
+#include "lw_log.h"
 #include "work_private.h"
-
-#define HISTORY_BYTES (64u << 20)
 
 /* ---- the object ------------------------------------------------------------------------------ */
 
@@ -28,58 +27,197 @@ static int64_t free_port(void)
 	return port;
 }
 
-static struct worker *add_worker(struct work *work)
+void work_reserve_worker(struct app *app, uint64_t id)
 {
-	struct app *app = work->app;
-
-	app->workers = lw_realloc(app->workers, (app->worker_count + 1) * sizeof(struct worker *));
-	app->workers[app->worker_count] = worker_new(work, app->worker_count + 1);
-	return app->workers[app->worker_count++];
+	if (id <= app->worker_count)
+		return;
+	app->workers = lw_realloc(app->workers, id * sizeof(struct worker *));
+	memset(app->workers + app->worker_count, 0,
+	       (id - app->worker_count) * sizeof(struct worker *));
+	app->worker_count = (size_t)id;
 }
 
-static void configure(struct work *work, struct work_config *take)
+/* The worker of an id, which nobody has; ids are never given twice. */
+static struct worker *add_worker(struct work *work, uint64_t id, uint32_t slot)
 {
-	work->config = take;
-	lw_call_begin(&work->head, take->name, take->cache_version);
-	work->port = take->port == CONFIG_PORT_AUTO ? free_port() : take->port;
-	work->worker_count = (size_t)take->processes;
-	work->workers = lw_alloc(work->worker_count * sizeof(struct worker *));
+	work_reserve_worker(work->app, id);
+	return work->app->workers[id - 1] = worker_new(work, id, slot);
+}
+
+static void free_worker(struct worker *worker)
+{
+	uint64_t id = worker_info(worker).id;
+	struct app *app = worker_work(worker)->app;
+
+	worker_free(worker);
+	app->workers[id - 1] = NULL;
+}
+
+/* Makes the pool that large; who leaves has no process. */
+static void set_pool(struct work *work, size_t count)
+{
+	for (size_t i = count; i < work->worker_count; i++)
+		if (work->workers[i] != NULL)
+			free_worker(work->workers[i]);
+	work->workers = lw_realloc(work->workers, (count + 1) * sizeof(struct worker *));
+	for (size_t i = work->worker_count; i < count; i++)
+		work->workers[i] = NULL;
+	work->worker_count = count;
+}
+
+void work_fill_pool(struct work *work)
+{
 	for (size_t i = 0; i < work->worker_count; i++)
-		work->workers[i] = add_worker(work);
+		if (work->workers[i] == NULL)
+			work->workers[i] =
+				add_worker(work, work->app->worker_count + 1, (uint32_t)i);
 }
 
-static void free_workers(struct work *work)
+static void set_config(struct work *work, struct work_config *take)
 {
-	for (size_t i = 0; i < work->worker_count; i++) {
-		uint64_t id = worker_info(work->workers[i]).id;
-
-		worker_free(work->workers[i]);
-		work->app->workers[id - 1] = NULL;
-	}
-	free(work->workers);
-}
-
-void work_reconfigure(struct work *work, struct work_config *take)
-{
-	free_workers(work);
+	if (work->config != NULL && work->config != take)
+		work_config_free(work->config);
+	work->config = take;
 	lw_buf_done(&work->head);
-	work_config_free(work->config);
-	configure(work, take);
+	lw_call_begin(&work->head, take->name, take->cache_version);
 }
 
-struct work *work_new(struct app *app, struct work_config *take)
+/* The part of the settings that needs every process to be gone. */
+void work_settle_pool(struct work *work)
+{
+	work->renewing = false;
+	work->port = work->config->port == CONFIG_PORT_AUTO ? free_port() : work->config->port;
+	set_pool(work, (size_t)work->config->processes);
+	work_fill_pool(work);
+}
+
+struct work *work_new(struct app *app, struct work_config *take, uint32_t row)
 {
 	struct work *work = LW_NEW(struct work);
 
 	work->app = app;
+	work->row = row;
 	work->pump.run = work_on_pump;
+	work->renew.run = work_on_renew;
 	loop_timer_init(&work->again, app->loop, work_on_again);
 	loop_timer_init(&work->balance, app->loop, work_on_balance);
-	configure(work, take);
+	set_config(work, take);
+	work_settle_pool(work);
 	return work;
 }
 
-static void history_drop(struct work *work, struct run *run);
+/* ---- settings ---------------------------------------------------------------------------------- */
+
+#define PORT_KEY "$port" /* the settled port, beside the settings */
+
+static char *settings_text(const struct work *work)
+{
+	json_t *json = work_config_to_json(work->config);
+	LW_AUTO_BUF text = { 0 };
+
+	(void)json_object_del(json, "line");
+	json_object_set_new(json, PORT_KEY, json_integer(work->port));
+	lw_json_print(json, 0, &text);
+	json_decref(json);
+	return lw_strdup(lw_buf_text(&text));
+}
+
+static void note_row(const struct work *work)
+{
+	const char *settings = work->settings != NULL ? work->settings : "";
+	struct work_row row = {
+		.id = work->row,
+		.name = { (const uint8_t *)work->config->name, strlen(work->config->name) },
+		.settings = { (const uint8_t *)settings, strlen(settings) },
+		.held = work->held,
+		.made_in_pass = work->made_in_pass,
+	};
+
+	journal_work(work->app->journal, &row);
+}
+
+void work_record(struct work *work)
+{
+	if (!work->retired && !work->renewing) {
+		free(work->settings);
+		work->settings = settings_text(work);
+	}
+	note_row(work);
+}
+
+/* What these settings mean for processes that run with those on record. */
+static enum reload consequence(const struct work *work, const struct work_config *take,
+			       int64_t *ret_port, const char **ret_key)
+{
+	json_t *old = work->settings != NULL ? json_loads(work->settings, 0, NULL) : NULL;
+	json_t *fresh = work_config_to_json(take);
+	enum reload reload = RELOAD_RENEWS;
+
+	*ret_key = "settings";
+	*ret_port = json_integer_value(json_object_get(old, PORT_KEY));
+	if (old != NULL)
+		reload = config_reload(work_options, old, fresh, ret_key);
+	json_decref(old);
+	json_decref(fresh);
+	return reload;
+}
+
+void work_take_config(struct work *work, struct work_config *take, bool in_pass)
+{
+	bool came_back = work->retired;
+	const char *key;
+	int64_t port;
+	enum reload reload = consequence(work, take, &port, &key);
+
+	set_config(work, take);
+	work->retired = false;
+	work->made_in_pass = in_pass;
+	if (!work_has_process(work)) {
+		bool restored = came_back && reload != RELOAD_RENEWS && port != 0;
+
+		work_settle_pool(work);
+		work->port = restored ? port : work->port;
+	} else if (reload == RELOAD_RENEWS) {
+		lw_log(LW_LOG_INFO, "work=%s has another '%s': its processes are replaced",
+		       take->name, key);
+		work->renewing = true;
+		work_end(work, false);
+	} else if (came_back) {
+		work->port = port;
+		work_fill_pool(work);
+	}
+	work_record(work);
+	if (came_back && work->app->stage == APP_RUNNING)
+		work_begin(work);
+	work_on_room(work);
+}
+
+void work_retire(struct work *work)
+{
+	work->retired = true;
+	work_end(work, false);
+}
+
+void work_restore(struct work *work, const struct work_row *row)
+{
+	work->retired = true;
+	work->held = row->held;
+	work->made_in_pass = row->made_in_pass;
+	work->settings = lw_strndup(row->settings.data, row->settings.size);
+	set_pool(work, 0);
+}
+
+struct worker *work_restore_worker(struct work *work, uint64_t id, uint32_t slot)
+{
+	bool taken = id - 1 < work->app->worker_count && work->app->workers[id - 1] != NULL;
+
+	if (taken || slot >= WORK_SLOTS ||
+	    (slot < work->worker_count && work->workers[slot] != NULL))
+		return NULL;
+	if (slot >= work->worker_count)
+		set_pool(work, slot + 1);
+	return work->workers[slot] = add_worker(work, id, slot);
+}
 
 static void drop_list(struct run_list *list)
 {
@@ -95,16 +233,17 @@ void work_free(struct work *work)
 {
 	if (work == NULL)
 		return;
-	free_workers(work);
+	set_pool(work, 0);
+	free(work->workers);
+	free(work->settings);
 	loop_cancel(work->app->loop, &work->pump);
+	loop_cancel(work->app->loop, &work->renew);
 	loop_timer_done(&work->again);
 	loop_timer_done(&work->balance);
 	drop_list(&work->queue);
 	drop_list(&work->delayed);
 	run_unref(work->tentative);
-	run_unref(work->latest);
-	while (work->oldest != NULL)
-		history_drop(work, work->oldest);
+	run_unref(work->latest.live);
 	for (size_t i = 0; i < work->status_room; i++) {
 		free(work->statuses[i].reason);
 		free(work->statuses[i].message);
@@ -114,58 +253,6 @@ void work_free(struct work *work)
 	lw_buf_done(&work->head);
 	work_config_free(work->config);
 	free(work);
-}
-
-/* ---- history: runs that live, and the latest that are over; newest last ---------------------------------------------------- */
-
-static size_t run_bytes(const struct run *run)
-{
-	return sizeof(*run) + run->form_size + run->call.size + run->result.size;
-}
-
-void work_history_add(struct work *work, struct run *run)
-{
-	run->older = work->newest;
-	if (work->newest != NULL)
-		work->newest->newer = run;
-	else
-		work->oldest = run;
-	work->newest = run_ref(run);
-}
-
-static void history_drop(struct work *work, struct run *run)
-{
-	if (run->older != NULL)
-		run->older->newer = run->newer;
-	else
-		work->oldest = run->newer;
-	if (run->newer != NULL)
-		run->newer->older = run->older;
-	else
-		work->newest = run->older;
-	run->older = run->newer = NULL;
-	if (stage_over(run->stage)) {
-		work->history_count--;
-		work->history_bytes -= run_bytes(run);
-	}
-	run_unref(run);
-}
-
-/* The run is over. What is not, or is watched, stays whatever its age. */
-void work_history_over(struct work *work, const struct run *over)
-{
-	struct run *run = work->oldest;
-
-	work->history_count++;
-	work->history_bytes += run_bytes(over);
-	while (run != NULL &&
-	       (work->history_count > WORK_HISTORY || work->history_bytes > HISTORY_BYTES)) {
-		struct run *newer = run->newer;
-
-		if (stage_over(run->stage) && run->watchers == NULL)
-			history_drop(work, run);
-		run = newer;
-	}
 }
 
 /* ---- status --------------------------------------------------------------------------------------- */
@@ -197,7 +284,7 @@ void work_note_status(struct work *work, const struct run *run)
 {
 	struct status *status;
 
-	if (run != work->latest)
+	if (run->id != work->latest.run)
 		return;
 	status = next_status(work);
 	free(status->reason);
@@ -207,19 +294,46 @@ void work_note_status(struct work *work, const struct run *run)
 	status->message = lw_strdup(status->message);
 }
 
-struct status work_status(const struct work *work)
+/* Before the first call: whether a process is there. */
+static struct status status_of_processes(const struct work *work)
 {
-	const struct run *run = work->latest;
 	struct status status = { .stage = STAGE_NOT_STARTED, .at = work->app->started, .count = 1 };
 
-	for (size_t i = 0; run == NULL && i < work->worker_count; i++) {
+	for (size_t i = 0; i < work->worker_count; i++) {
 		struct worker_info info = worker_info(work->workers[i]);
 
 		if (info.state == WORKER_IDLE || info.state == WORKER_BUSY)
 			status = (struct status){ STAGE_STARTED, info.since, NULL, NULL, 1 };
 	}
+	return status;
+}
+
+/* Of a call that failed or was stopped: why, which its run knows. */
+static void add_reason(const struct work *work, struct status *status)
+{
+	struct lw_err err;
+	const struct run *run = app_run(work->app, work->latest.run, &err);
+
 	if (run == NULL)
+		return;
+	status->reason = run->reason;
+	status->message = run->message;
+}
+
+struct status work_status(const struct work *work)
+{
+	const struct run *run = work->latest.live;
+	struct status status = { .count = 1 };
+
+	if (work->latest.run == 0)
+		return status_of_processes(work);
+	if (run == NULL) {
+		status.stage = (enum stage)work->latest.stage;
+		status.at = work->latest.ended;
+		if (status.stage != STAGE_SUCCEEDED)
+			add_reason(work, &status);
 		return status;
+	}
 	status.stage = run->stage;
 	status.at = stage_over(run->stage)        ? run->ended
 		    : run->stage == STAGE_RUNNING ? run->started
@@ -228,6 +342,13 @@ struct status work_status(const struct work *work)
 	status.reason = run->reason;
 	status.message = run->message;
 	return status;
+}
+
+struct run *work_latest(const struct work *work)
+{
+	struct lw_err err;
+
+	return work->latest.run != 0 ? app_run(work->app, work->latest.run, &err) : NULL;
 }
 
 size_t work_live_runs(const struct work *work)

@@ -15,27 +15,42 @@
 struct app;
 
 #define WORK_STATUSES 64
-#define WORK_RECENT   16   /* calls that explain compares with */
-#define WORK_HISTORY  1000 /* runs that are over and kept though the cache forgot them */
+#define WORK_SLOTS    10000 /* of a pool, at most */
+#define WORK_RECENT   16    /* calls that explain compares with */
+
+/* What the call made most recently was answered by. A hit costs no more than this. */
+struct latest {
+	uint64_t run;     /* 0: no call yet */
+	int64_t ended;    /* of one that is over */
+	uint8_t stage;    /* of one that is over */
+	struct run *live; /* while it is not; a reference */
+};
 
 struct work {
 	struct app *app;
 	struct work_config *config;
+	uint32_t row;       /* its row in the journal; a work keeps it for ever */
 	size_t index;       /* in app->works */
+	size_t order;       /* in app.conf */
 	struct lw_buf head; /* every call of this work begins with these bytes */
 	struct state state;
 	struct worker **workers;
 	size_t worker_count;
-	struct run_list queue;               /* pending, in order, not with a worker */
-	struct run_list delayed;             /* pending, waiting for retry_delay */
-	struct run *tentative;               /* overlap = latest: the last call of this pass */
-	struct run *latest;                  /* the run of the call made most recently, or NULL */
-	struct run *newest, *oldest;         /* history: what lives, and the latest that are over */
-	size_t history_count, history_bytes; /* of those that are over */
-	bool held;                           /* an operator's stop holds */
-	bool stopped;                        /* w:stop() by the flow; the next call undoes it */
+	struct run_list queue;   /* pending, in order, not with a worker */
+	struct run_list delayed; /* pending, waiting for retry_delay */
+	struct run *tentative;   /* overlap = latest: the last call of this pass */
+	struct latest latest;
+	uint64_t recent[WORK_RECENT]; /* runs made most recently, a ring; 0: none */
+	size_t recent_at;
+	int64_t rank_first, rank_last; /* given to runs at the head and the end of the queue */
+	bool held;                     /* an operator's stop holds */
+	bool stopped;                  /* w:stop() by the flow; the next call undoes it */
 	bool made_in_pass;
-	bool retired;       /* no pass makes it any more: stopped, not shown, may come back */
+	bool retired;   /* nobody makes it (any more, or since the start): not shown without a
+			  process, starts nothing, may come back */
+	bool stale;     /* app.conf was read again since it was made: it may get other settings */
+	bool renewing;  /* its processes end, to be started with other settings */
+	char *settings; /* its processes run with, as the record has them; or NULL */
 	uint64_t seen_pass; /* full passes there had been when one made it last */
 	int64_t port;       /* settled, 0: none */
 
@@ -51,24 +66,43 @@ struct work {
 	struct watcher *up_watchers;   /* told when work_is_up(), or it is stopped */
 	uint64_t streak; /* calls of a service that failed in a row, soon after their start */
 	struct loop_task pump;
+	struct loop_task renew;
 	struct loop_timer again;   /* a service's back-off */
 	struct loop_timer balance; /* runs sent ahead to a busy process while another is idle */
 };
 
-/* The answer to a call. `run` lives until the end of the turn. */
+/* The answer to a call. */
 struct answer {
 	enum decision decision;
 	enum why why;
-	struct run *run;  /* NULL when the answer is only `stage` */
+	uint64_t run;     /* its id, for app_run(); 0 when the answer is only `stage` */
+	uint32_t attempt; /* of a run that lives */
+	struct lw_key key;
 	enum stage stage; /* as told to the caller; STOPPED for a work an operator holds */
 	bool ends_pass;   /* parallel = false and not over: the pass ends here */
 	bool raises;      /* the run failed, this caller is the first to hear, raise_exception */
 };
 
-struct work *work_new(struct app *app, struct work_config *take);
+struct work *work_new(struct app *app, struct work_config *take, uint32_t row);
 void work_free(struct work *work);
-/* New settings for a work that has no process; what it remembers stays. */
-void work_reconfigure(struct work *work, struct work_config *take);
+/* Settings for a work that is there already; what it remembers stays. Its processes are replaced
+ * when they would be others with these (option.reload, config.h). */
+void work_take_config(struct work *work, struct work_config *take, bool in_pass);
+/* Its row of the journal, as things are now. */
+void work_record(struct work *work);
+/* Nobody makes it any more: it ends, and is not shown. */
+void work_retire(struct work *work);
+/* From its row in the journal: an operator's stop, and what its processes run with. */
+void work_restore(struct work *work, const struct work_row *row);
+/* The worker of that place in the pool, which an earlier supervisor had. NULL: the place is taken. */
+void work_reserve_worker(struct app *app, uint64_t id); /* nobody gets that id any more */
+struct worker *work_restore_worker(struct work *work, uint64_t id, uint32_t slot);
+/* It was made lately; explain compares with it. */
+void work_note_recent(struct work *work, uint64_t run);
+/* Makes the workers that are missing in the pool. */
+void work_fill_pool(struct work *work);
+/* A run that an earlier supervisor did not see the end of; takes the reference over. */
+void work_restore_run(struct work *work, struct run *run, struct worker *worker);
 
 /* Makes a call. `call` was begun with work->head (lw_call.h). -EAGAIN: queue_limit;
  * -EINVAL: no canonical form. */
@@ -81,7 +115,7 @@ LW_MUST_USE int work_call_form(struct work *work, struct lw_slice call, struct l
 
 /* What that call would do, without doing it. The sentence is appended to `reason`. */
 LW_MUST_USE int work_explain(struct work *work, struct lw_slice call, struct answer *ret_answer,
-			     struct lw_key *ret_key, struct lw_buf *reason, struct lw_err *err);
+			     struct lw_buf *reason, struct lw_err *err);
 
 /* Steering. `by_flow`: a stop by the flow is undone by its next call; one by an operator holds
  * until an operator starts or restarts the work. */
@@ -90,10 +124,12 @@ void work_stop(struct work *work, bool by_flow);
 void work_kill(struct work *work);
 void work_restart(struct work *work, bool by_flow);
 /* Runs again what failed or was stopped: this call, or with an empty slice every one. The
- * number of calls; -ENOENT when there is nothing to retry. */
+ * number of calls, whose runs are the newest of all; -ENOENT when there is nothing to retry. */
 LW_MUST_USE int work_retry(struct work *work, struct lw_slice call, struct lw_err *err);
-/* Forgets this call, or with an empty slice every call. The number of calls. */
-LW_MUST_USE int work_forget(struct work *work, struct lw_slice call, struct lw_err *err);
+/* Forgets this call, or with an empty slice every call; then `before` (0: none) leaves out what
+ * was over at that time or later. The number of calls. */
+LW_MUST_USE int work_forget(struct work *work, struct lw_slice call, int64_t before,
+			    struct lw_err *err);
 /* The flow assigns a value of the work's state. */
 LW_MUST_USE int work_set_state(struct work *work, const char *name, struct lw_slice value,
 			       struct lw_err *err);
@@ -104,8 +140,11 @@ bool work_has_process(const struct work *work);
 bool work_is_up(const struct work *work);
 size_t work_live_runs(const struct work *work); /* pending, delayed and running */
 
-/* Of the latest call; STAGE_NOT_STARTED or STAGE_STARTED before the first one. */
+/* Of the latest call; STAGE_NOT_STARTED or STAGE_STARTED before the first one. The texts borrow
+ * until the end of the turn. */
 struct status work_status(const struct work *work);
+/* The run of the latest call, as app_run(); NULL when there is none. */
+struct run *work_latest(const struct work *work);
 
 /* The last WORK_STATUSES statuses, 0 is the oldest; borrowed. */
 const struct status *work_status_at(const struct work *work, size_t i);
@@ -124,12 +163,17 @@ void work_pass_ended(struct work *work);
 void work_print_why(const struct work *work, enum why why, const struct run *run,
 		    struct lw_slice form, struct lw_buf *out);
 
+/* How the attempt in hand is being ended, on record. */
+void work_set_ending(struct work *work, struct run *run, enum ending ending, const char *reason);
+
 /* Events from workers. */
 void work_on_up(struct work *work, struct worker *worker);
 void work_on_begun(struct work *work, struct run *run);
 void work_on_result(struct work *work, struct run *run, const struct lw_msg_result *result);
 void work_on_run_lost(struct work *work, struct run *run, const char *reason, const char *message,
 		      bool begun); /* the process is gone, tree and all */
+/* The same for a process that nobody watched: what became of the run is not known. */
+void work_on_run_unknown(struct work *work, struct run *run);
 void work_on_gone(struct work *work, struct worker *worker);
 void work_on_state(struct work *work, struct lw_slice name, struct lw_slice value);
 void work_on_room(struct work *work);

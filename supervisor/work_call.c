@@ -9,31 +9,85 @@
 
 /* ---- a call ------------------------------------------------------------------------------------------- */
 
-static void set_latest(struct work *work, struct run *run)
+/* cache_memory = last: the call before the latest one is forgotten. */
+static void forget_earlier(struct work *work, uint64_t id)
 {
-	struct run *old = work->latest;
+	struct cache *cache = work->app->cache;
+	struct lw_err err;
+	const struct run *run = app_run(work->app, id, &err);
+	struct memo *memo;
 
-	if (old == run)
+	if (run == NULL || !stage_over((enum stage)run->stage))
 		return;
-	work->latest = run_ref(run);
-	if (old != NULL && work->config->cache_memory == MEMORY_LAST && stage_over(old->stage))
-		cache_remove(work->app->cache, old);
-	run_unref(old);
+	memo = cache_find(cache, run->key, (struct lw_slice){ run->form, run->form_size });
+	if (memo != NULL && memo->run == id)
+		work_forget_memo(work, memo);
+}
+
+/* The call made most recently is one that is over. */
+static void set_latest_over(struct work *work, const struct memo *memo)
+{
+	struct latest old = work->latest;
+
+	work->latest = (struct latest){ memo->run, memo->ended, memo->stage, NULL };
+	if (old.run != memo->run && old.run != 0 && work->config->cache_memory == MEMORY_LAST)
+		forget_earlier(work, old.run);
+	run_unref(old.live);
+}
+
+void work_set_latest(struct work *work, struct run *run)
+{
+	struct latest old = work->latest;
+
+	if (old.run == run->id)
+		return;
+	work->latest = (struct latest){ .run = run->id, .live = run_ref(run) };
+	if (old.run != 0 && work->config->cache_memory == MEMORY_LAST)
+		forget_earlier(work, old.run);
+	run_unref(old.live);
+}
+
+void work_forget_memo(struct work *work, struct memo *memo)
+{
+	struct app *app = work->app;
+	struct run *run;
+
+	if (memo == NULL)
+		return;
+	run = runs_find(app->runs, memo->run);
+	if (run != NULL)
+		run->memo = NULL;
+	journal_flags(app->journal, run, memo->run, 0);
+	cache_remove(app->cache, memo);
+}
+
+/* The call of this run is remembered from now on, by this run. */
+static void remember(struct work *work, struct run *run, struct memo *known)
+{
+	struct cache *cache = work->app->cache;
+	struct lw_slice form = { run->form, run->form_size };
+
+	work_forget_memo(work, known);
+	run->memo = cache_put(cache, run->key, form, run->id);
+	run->memo->work = work->row;
+	run->memo->stage = run->stage;
+	run->memo->live = run;
+	run->flags = STORE_RUN_KEPT;
 }
 
 /* A run that never began and is not wanted any more is forgotten. */
-void work_overtake(struct work *work, struct run *run, const struct run *by)
+void work_overtake(struct work *work, struct run *run, uint64_t by)
 {
 	char reason[64];
 
-	snprintf(reason, sizeof(reason), "overtaken by run %llu", (unsigned long long)by->id);
-	cache_remove(work->app->cache, run);
+	snprintf(reason, sizeof(reason), "overtaken by run %llu", (unsigned long long)by);
+	work_forget_memo(work, run->memo);
 	if (run->delay != NULL)
 		loop_timer_stop(&run->delay->timer);
 	work_finish(work, run, STAGE_STOPPED, reason, NULL);
 }
 
-static void overtake_all(struct work *work, struct run_list *list, const struct run *by)
+static void overtake_all(struct work *work, struct run_list *list, uint64_t by)
 {
 	while (list->first != NULL) {
 		struct run *run = list->first;
@@ -46,10 +100,12 @@ static void overtake_all(struct work *work, struct run_list *list, const struct 
 static void enqueue(struct work *work, struct run *run)
 {
 	if (work->config->overlap == OVERLAP_LATEST) {
-		overtake_all(work, &work->queue, run);
-		overtake_all(work, &work->delayed, run);
+		overtake_all(work, &work->queue, run->id);
+		overtake_all(work, &work->delayed, run->id);
 	}
+	run->rank = ++work->rank_last;
 	run_list_append(&work->queue, run);
+	journal_run(work->app->journal, run);
 	loop_post(work->app->loop, LOOP_END, &work->pump);
 }
 
@@ -72,8 +128,15 @@ static void resume_stopped(struct work *work)
 	work_on_room(work);
 }
 
+void work_note_recent(struct work *work, uint64_t run)
+{
+	work->recent[work->recent_at] = run;
+	work->recent_at = (work->recent_at + 1) % WORK_RECENT;
+}
+
 int work_make_run(struct work *work, struct lw_key key, struct lw_slice form, struct lw_slice call,
-		  enum caller by, enum why why, struct run **ret_run, struct lw_err *err)
+		  struct memo *known, enum caller by, enum why why, struct run **ret_run,
+		  struct lw_err *err)
 {
 	struct app *app = work->app;
 	struct run *run;
@@ -84,9 +147,9 @@ int work_make_run(struct work *work, struct lw_key key, struct lw_slice form, st
 	run = run_new(app->runs, work, key, form, call, by, loop_wall(app->loop));
 	run->why = (uint8_t)why;
 	app->live_runs++;
-	work_history_add(work, run);
-	cache_put(app->cache, run);
-	set_latest(work, run);
+	work_note_recent(work, run->id);
+	remember(work, run, known);
+	work_set_latest(work, run);
 	work->misses++;
 	work->stage_counts[STAGE_PENDING]++;
 	work_note_status(work, run);
@@ -107,28 +170,31 @@ static struct policy policy_of(const struct work *work)
 }
 
 /* A call that was forgotten while it ran is kept until the flow has heard of its end, once. */
-static bool is_forgotten(const struct run *run, enum caller by)
+static bool is_forgotten(const struct memo *memo, enum caller by)
 {
-	return run != NULL && run->forget && stage_over(run->stage) && by != FROM_FLOW;
+	return memo != NULL && memo->forget && stage_over((enum stage)memo->stage) &&
+	       by != FROM_FLOW;
 }
 
 struct asked {
 	struct lw_slice form;
 	struct lw_key key;
-	struct run *run; /* remembered, or NULL */
+	struct memo *known; /* what the cache has of the call, or NULL */
+	struct memo *memo;  /* the same as far as it counts for this caller */
 	enum decision decision;
 	enum why why;
 };
 
-/* Without caching the index forgets what is over; the latest calls are still in the history. */
+/* Without caching the index forgets what is over; the latest calls are known for a while. */
 static bool was_made(const struct work *work, const struct asked *asked)
 {
-	const struct run *run = work->newest;
+	for (size_t i = 0; i < WORK_RECENT; i++) {
+		const struct run *run = runs_find(work->app->runs, work->recent[i]);
 
-	for (int i = 0; run != NULL && i < WORK_RECENT; i++, run = run->older)
-		if (run->form_size == asked->form.size &&
+		if (run != NULL && run->form_size == asked->form.size &&
 		    memcmp(run->form, asked->form.data, run->form_size) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -138,20 +204,19 @@ static void ask(struct work *work, struct lw_slice form, enum caller by, struct 
 
 	asked->form = form;
 	asked->key = cache_key(app->cache, asked->form);
-	asked->run = cache_find(app->cache, asked->key, asked->form);
-	if (is_forgotten(asked->run, by))
-		asked->run = NULL;
+	asked->known = cache_find(app->cache, asked->key, asked->form);
+	asked->memo = is_forgotten(asked->known, by) ? NULL : asked->known;
 	asked->decision =
-		cache_decide(asked->run, policy_of(work), loop_wall(app->loop), &asked->why);
+		cache_decide(asked->memo, policy_of(work), loop_wall(app->loop), &asked->why);
 	if (asked->why == WHY_NEVER_SEEN && !work->config->cache_calls && was_made(work, asked))
 		asked->why = WHY_NOT_CACHED;
-	if (asked->run != NULL && asked->run->undelivered && by == FROM_FLOW) {
+	if (asked->memo != NULL && asked->memo->undelivered && by == FROM_FLOW) {
 		asked->decision = DECISION_HELD;
 		asked->why = WHY_FAILED;
 	} else if (work->held &&
 		   (asked->decision == DECISION_RUN || asked->decision == DECISION_JOIN)) {
 		if (asked->decision == DECISION_RUN)
-			asked->run = NULL;
+			asked->memo = NULL;
 		asked->decision = DECISION_HELD;
 		asked->why = WHY_OPERATOR;
 	}
@@ -159,12 +224,10 @@ static void ask(struct work *work, struct lw_slice form, enum caller by, struct 
 
 static void count_answer(struct work *work, const struct asked *asked)
 {
-	const struct run *run = asked->run;
-
 	switch (asked->decision) {
 	case DECISION_HIT:
 		work->hits++;
-		work->saved += run->ended > run->started ? run->ended - run->started : 0;
+		work->saved += (int64_t)(asked->memo->took * 1e6f);
 		break;
 	case DECISION_JOIN:
 		work->joins++;
@@ -178,40 +241,47 @@ static void count_answer(struct work *work, const struct asked *asked)
 }
 
 /* A skip is only counted; everything else can be read in the log at debug level. */
-static void log_answer(const struct work *work, const struct asked *asked)
+static void log_answer(const struct work *work, const struct asked *asked, uint64_t id)
 {
 	LW_AUTO_BUF why = { 0 };
+	struct lw_err err;
 
 	if (asked->decision == DECISION_HIT || asked->decision == DECISION_JOIN)
 		return;
-	work_print_why(work, asked->why, asked->run, asked->form, &why);
+	work_print_why(work, asked->why, id != 0 ? app_run(work->app, id, &err) : NULL, asked->form,
+		       &why);
 	lw_log(LW_LOG_DEBUG, "work=%s run=%llu decision=%s %s", work->config->name,
-	       (unsigned long long)(asked->run != NULL ? asked->run->id : 0),
-	       decision_name(asked->decision), lw_buf_text(&why));
+	       (unsigned long long)id, decision_name(asked->decision), lw_buf_text(&why));
 }
 
 /* overlap = latest: an earlier call of this pass does not count any more. */
-static void drop_tentative(struct work *work, const struct run *by)
+static void drop_tentative(struct work *work, const struct memo *by)
 {
 	struct run *run = work->tentative;
 
-	if (run == NULL || run == by)
+	if (run == NULL || run->id == by->run)
 		return;
 	work->tentative = NULL;
-	work_overtake(work, run, by);
+	work_overtake(work, run, by->run);
 }
 
 /* The flow hears of the end of a run: a failure is raised by the first answer alone, and what was
- * forgotten is so from now on; as the latest call's run it lives until the next call. */
-static void deliver(struct work *work, struct run *run, struct answer *answer)
+ * forgotten is so from now on. */
+static void deliver(struct work *work, struct memo *memo, struct answer *answer)
 {
-	if (run == NULL || !stage_over(run->stage))
+	struct app *app = work->app;
+
+	if (memo == NULL || !stage_over((enum stage)memo->stage))
 		return;
 	answer->raises =
-		run->undelivered && answer->why == WHY_FAILED && work->config->raise_exception;
-	run->undelivered = run->undelivered && answer->why != WHY_FAILED;
-	if (run->forget)
-		cache_remove(work->app->cache, run);
+		memo->undelivered && answer->why == WHY_FAILED && work->config->raise_exception;
+	if (memo->undelivered && answer->why == WHY_FAILED) {
+		memo->undelivered = false;
+		journal_flags(app->journal, runs_find(app->runs, memo->run), memo->run,
+			      STORE_RUN_KEPT);
+	}
+	if (memo->forget)
+		work_forget_memo(work, memo);
 }
 
 int work_call(struct work *work, struct lw_slice call, enum caller by, struct answer *ret_answer,
@@ -223,69 +293,102 @@ int work_call(struct work *work, struct lw_slice call, enum caller by, struct an
 	return r < 0 ? r : work_call_form(work, call, form, by, ret_answer, err);
 }
 
+/* The decision is to run it. */
+static int make(struct work *work, struct lw_slice call, enum caller by, const struct asked *asked,
+		struct run **ret_run, struct lw_err *err)
+{
+	struct run *earlier = work->tentative;
+	int r;
+
+	work->tentative = NULL;
+	r = work_make_run(work, asked->key, asked->form, call, asked->known, by, asked->why,
+			  ret_run, err);
+	if (r < 0)
+		work->tentative = earlier;
+	else if (earlier != NULL)
+		work_overtake(work, earlier, (*ret_run)->id);
+	return r;
+}
+
+/* What is there answers. */
+static void answer_known(struct work *work, const struct asked *asked, struct answer *answer)
+{
+	struct memo *memo = asked->memo;
+
+	answer->stage = asked->why == WHY_OPERATOR ? STAGE_STOPPED : (enum stage)memo->stage;
+	if (memo == NULL)
+		return;
+	answer->run = memo->run;
+	if (!stage_over((enum stage)memo->stage))
+		answer->attempt = memo->live->attempt;
+	if (asked->why == WHY_OPERATOR)
+		return;
+	if (stage_over((enum stage)memo->stage))
+		set_latest_over(work, memo);
+	else
+		work_set_latest(work, memo->live);
+	drop_tentative(work, memo);
+}
+
 int work_call_form(struct work *work, struct lw_slice call, struct lw_slice form, enum caller by,
 		   struct answer *ret_answer, struct lw_err *err)
 {
+	struct answer *answer = ret_answer;
 	struct asked asked;
+	struct run *run;
 	int r;
 
 	if (work->retired)
 		return lw_err_set(err, -ESTALE, "work '%s' has left: no pass makes it any more",
 				  work->config->name);
 	ask(work, form, by, &asked);
+	*answer = (struct answer){ .decision = asked.decision, .why = asked.why, .key = asked.key };
 	if (asked.decision == DECISION_RUN) {
-		struct run *earlier = work->tentative;
-
-		work->tentative = NULL;
-		r = work_make_run(work, asked.key, asked.form, call, by, asked.why, &asked.run,
-				  err);
-		if (r < 0) {
-			work->tentative = earlier;
+		r = make(work, call, by, &asked, &run, err);
+		if (r < 0)
 			return r;
-		}
-		if (earlier != NULL)
-			work_overtake(work, earlier, asked.run);
-	} else if (asked.run != NULL && asked.why != WHY_OPERATOR) {
-		set_latest(work, asked.run);
-		drop_tentative(work, asked.run);
+		answer->run = run->id;
+		answer->stage = (enum stage)run->stage;
+	} else {
+		answer_known(work, &asked, answer);
 	}
 	count_answer(work, &asked);
 	if (lw_log_on(LW_LOG_DEBUG))
-		log_answer(work, &asked);
+		log_answer(work, &asked, answer->run);
 	if (asked.decision == DECISION_JOIN)
 		resume_stopped(work);
-	*ret_answer = (struct answer){
-		.decision = asked.decision,
-		.why = asked.why,
-		.run = asked.run,
-		.stage = asked.why == WHY_OPERATOR ? STAGE_STOPPED : (enum stage)asked.run->stage,
-	};
-	ret_answer->ends_pass =
-		by == FROM_FLOW && !work->config->parallel && !stage_over(ret_answer->stage);
-	if (by == FROM_FLOW)
-		deliver(work, asked.run, ret_answer);
+	answer->ends_pass =
+		by == FROM_FLOW && !work->config->parallel && !stage_over(answer->stage);
+	if (by == FROM_FLOW && asked.decision != DECISION_RUN)
+		deliver(work, asked.memo, answer);
 	return 0;
 }
 
 int work_explain(struct work *work, struct lw_slice call, struct answer *ret_answer,
-		 struct lw_key *ret_key, struct lw_buf *reason, struct lw_err *err)
+		 struct lw_buf *reason, struct lw_err *err)
 {
 	struct asked asked;
 	struct lw_slice form;
+	const struct run *run = NULL;
 	int r = lw_call_canon(call, &work->config->cache_ignore, &work->app->scratch, &form, err);
 
 	if (r < 0)
 		return r;
 	ask(work, form, FROM_API, &asked);
-	*ret_key = asked.key;
 	*ret_answer = (struct answer){
 		.decision = asked.decision,
 		.why = asked.why,
-		.run = asked.run,
+		.key = asked.key,
+		.run = asked.memo != NULL ? asked.memo->run : 0,
 		.stage = asked.why == WHY_OPERATOR ? STAGE_STOPPED
-			 : asked.run == NULL       ? STAGE_NOT_STARTED
-						   : (enum stage)asked.run->stage,
+			 : asked.memo == NULL      ? STAGE_NOT_STARTED
+						   : (enum stage)asked.memo->stage,
 	};
-	work_print_why(work, asked.why, asked.run, asked.form, reason);
+	if (ret_answer->run != 0) {
+		run = app_run(work->app, ret_answer->run, err);
+		if (run == NULL)
+			return -EIO;
+	}
+	work_print_why(work, asked.why, run, asked.form, reason);
 	return 0;
 }

@@ -86,7 +86,7 @@ void work_on_pump(struct loop_task *task)
 	struct work *work = LW_OWNER(task, struct work, pump);
 	struct worker *worker;
 
-	if (!work_may_run(work))
+	if (!work_may_run(work) || !journal_takes_runs(work->app->journal))
 		return;
 	while (work->queue.first != NULL && (worker = pick(work)) != NULL) {
 		struct run *run = work->queue.first;
@@ -179,10 +179,28 @@ static void replace_dead(struct work *work, struct worker *worker, struct worker
 		worker_start_later(worker, back_off(death.streak));
 }
 
+/* The last process with the old settings is gone. */
+void work_on_renew(struct loop_task *task)
+{
+	struct work *work = LW_OWNER(task, struct work, renew);
+
+	if (!work->renewing || work_has_process(work))
+		return;
+	work_settle_pool(work);
+	work_record(work);
+	lw_log(LW_LOG_INFO, "work=%s starts with its new settings", work->config->name);
+	work_begin(work);
+	work_on_room(work);
+}
+
 void work_on_gone(struct work *work, struct worker *worker)
 {
 	struct worker_death death = worker_death(worker);
 
+	if (work->renewing && !work_has_process(work) && work->app->stage == APP_RUNNING) {
+		loop_post(work->app->loop, LOOP_END, &work->renew); /* it frees workers */
+		return;
+	}
 	if (!work_may_run(work)) {
 		if (!work_has_process(work))
 			watchers_tell(&work->gone_watchers);
@@ -210,21 +228,30 @@ static void service_call(const struct work *work, struct lw_buf *call)
 	}
 }
 
+static int make_service_run(struct work *work, struct lw_slice form, struct lw_slice call,
+			    struct lw_err *err)
+{
+	struct cache *cache = work->app->cache;
+	struct lw_key key = cache_key(cache, form);
+	struct run *run;
+
+	return work_make_run(work, key, form, call, cache_find(cache, key, form), FROM_RULE,
+			     WHY_SERVICE, &run, err);
+}
+
 void work_call_service(struct work *work)
 {
 	struct app *app = work->app;
 	LW_AUTO_BUF call = { 0 };
 	struct lw_err err = { 0 };
 	struct lw_slice form;
-	struct run *run;
 	int r;
 
 	service_call(work, &call);
 	r = lw_call_canon(lw_buf_slice(&call), &work->config->cache_ignore, &app->scratch, &form,
 			  &err);
 	if (r >= 0)
-		r = work_make_run(work, cache_key(app->cache, form), form, lw_buf_slice(&call),
-				  FROM_RULE, WHY_SERVICE, &run, &err);
+		r = make_service_run(work, form, lw_buf_slice(&call), &err);
 	if (r < 0)
 		lw_log(LW_LOG_ERROR, "work=%s cannot be called: %s", work->config->name, err.text);
 }

@@ -5,17 +5,20 @@
 #include "work.h"
 
 /* work.c */
-void work_history_add(struct work *work, struct run *run);
-void work_history_over(struct work *work, const struct run *over);
+void work_settle_pool(struct work *work); /* no process is left */
 void work_note_status(struct work *work, const struct run *run);
 
 /* work_call.c */
+/* The call of a memo is forgotten; its run stays in the history. NULL is welcome. */
+void work_forget_memo(struct work *work, struct memo *memo);
+
 LW_MUST_USE int work_make_run(struct work *work, struct lw_key key, struct lw_slice form,
-			      struct lw_slice call, enum caller by, enum why why,
-			      struct run **ret_run, struct lw_err *err);
+			      struct lw_slice call, struct memo *known, enum caller by,
+			      enum why why, struct run **ret_run, struct lw_err *err);
 
 /* A run that is not over and not wanted any more is forgotten; gives up the holder's reference. */
-void work_overtake(struct work *work, struct run *run, const struct run *by);
+void work_overtake(struct work *work, struct run *run, uint64_t by);
+void work_set_latest(struct work *work, struct run *run);
 
 /* work_run.c: each end of a run goes through work_finish(), which gives up the reference of whoever held the run. */
 bool work_may_run(const struct work *work);
@@ -27,6 +30,7 @@ int64_t work_jittered(double delay, double jitter);
 
 /* work_pool.c */
 void work_on_pump(struct loop_task *task);
+void work_on_renew(struct loop_task *task);
 void work_on_again(struct loop_timer *timer);
 void work_on_balance(struct loop_timer *timer);
 void work_service_over(struct work *work, const struct run *run);

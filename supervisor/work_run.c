@@ -8,18 +8,22 @@
 #include "work_private.h"
 
 #define RETRY_MOST 1e14 /* us, some three years */
+#define LOST_MOST  3    /* attempts of a run whose outcome nobody knows, before it is held */
 
 /* ---- moves of a run ---------------------------------------------------------------------------------- */
 
 bool work_may_run(const struct work *work)
 {
-	return !work->held && !work->stopped && !work->retired && work->app->stage == APP_RUNNING;
+	return !work->held && !work->stopped && !work->retired && !work->renewing &&
+	       work->app->stage == APP_RUNNING;
 }
 
 static void move(struct work *work, struct run *run, enum stage stage, const char *reason,
 		 const char *message)
 {
 	run_move(run, stage, reason, message, loop_wall(work->app->loop));
+	if (run->memo != NULL)
+		run->memo->stage = (uint8_t)stage;
 	work->stage_counts[stage]++;
 	work_note_status(work, run);
 	journal_run(work->app->journal, run);
@@ -48,13 +52,42 @@ static bool is_news(const struct work *work, const struct run *run)
 }
 
 /* Whether a run that is over stays in the cache: as an answer, or as news for the flow. */
-static bool is_remembered(const struct work *work, const struct run *run)
+static bool is_remembered(const struct work *work, const struct run *run, const struct memo *memo)
 {
-	if (run->forget)
+	if (memo->forget)
 		return run->by == FROM_FLOW;
-	if (work->config->cache_memory == MEMORY_LAST && run != work->latest)
+	if (work->config->cache_memory == MEMORY_LAST && run->id != work->latest.run)
 		return false;
-	return work->config->cache_calls || run->undelivered;
+	return work->config->cache_calls || memo->undelivered;
+}
+
+/* The memo of a run that is over speaks for itself from now on. */
+static void memo_over(struct work *work, struct run *run)
+{
+	struct memo *memo = run->memo;
+
+	if (memo == NULL)
+		return;
+	memo->undelivered = run->stage == STAGE_FAILED && is_news(work, run);
+	memo->took = run->started > 0 && run->ended > run->started
+			     ? (float)(run->ended - run->started) / 1e6f
+			     : 0;
+	memo->ended = run->ended;
+	run->flags = (uint8_t)(STORE_RUN_KEPT | (memo->undelivered ? STORE_RUN_UNDELIVERED : 0) |
+			       (memo->forget ? STORE_RUN_FORGET : 0));
+	run->memo = NULL;
+	if (!is_remembered(work, run, memo))
+		work_forget_memo(work, memo);
+}
+
+static void latest_over(struct work *work, const struct run *run)
+{
+	struct run *live = work->latest.live;
+
+	if (run->id != work->latest.run)
+		return;
+	work->latest = (struct latest){ run->id, run->ended, run->stage, NULL };
+	run_unref(live);
 }
 
 /* The run is over; gives up the reference of whoever held it. */
@@ -62,18 +95,24 @@ void work_finish(struct work *work, struct run *run, enum stage stage, const cha
 		 const char *message)
 {
 	run->ending = ENDING_NO;
-	run->undelivered = stage == STAGE_FAILED && is_news(work, run);
+	run->due = 0;
 	work->app->live_runs--;
 	move(work, run, stage, reason, message);
-	if (!is_remembered(work, run))
-		cache_remove(work->app->cache, run);
+	memo_over(work, run);
+	latest_over(work, run);
 	if (stage == STAGE_FAILED)
 		note_failure(work, run);
 	watchers_tell(&run->watchers);
 	if (run->by == FROM_RULE)
 		work_service_over(work, run);
-	work_history_over(work, run);
-	run_unref(run);
+	app_rest(work->app, run);
+}
+
+void work_set_ending(struct work *work, struct run *run, enum ending ending, const char *reason)
+{
+	run->ending = (uint8_t)ending;
+	run->ending_reason = reason;
+	journal_run(work->app->journal, run);
 }
 
 /* overlap = latest: an attempt that is not over does not come back when a newer call waits. */
@@ -84,8 +123,16 @@ static bool gives_way(struct work *work, struct run *run)
 
 	if (work->config->overlap != OVERLAP_LATEST || newer == NULL)
 		return false;
-	work_overtake(work, run, newer);
+	work_overtake(work, run, newer->id);
 	return true;
+}
+
+static void to_head(struct work *work, struct run *run)
+{
+	run->rank = --work->rank_first;
+	run_list_prepend(&work->queue, run);
+	journal_run(work->app->journal, run);
+	loop_post(work->app->loop, LOOP_END, &work->pump);
 }
 
 /* Back to the head of the queue: it was there before those that are in it now. */
@@ -96,8 +143,7 @@ static void requeue(struct work *work, struct run *run, const char *reason, cons
 	run->ending = ENDING_NO;
 	run->progress = -1;
 	move(work, run, STAGE_PENDING, reason, message);
-	run_list_prepend(&work->queue, run);
-	loop_post(work->app->loop, LOOP_END, &work->pump);
+	to_head(work, run);
 }
 
 static void on_retry(struct loop_timer *timer)
@@ -106,8 +152,19 @@ static void on_retry(struct loop_timer *timer)
 	struct work *work = run->work;
 
 	run_list_remove(&work->delayed, run);
-	run_list_prepend(&work->queue, run);
-	loop_post(work->app->loop, LOOP_END, &work->pump);
+	run->due = 0;
+	to_head(work, run);
+}
+
+static void wait_for_retry(struct work *work, struct run *run, int64_t in_us)
+{
+	run_list_append(&work->delayed, run);
+	if (run->delay == NULL) {
+		run->delay = LW_NEW(struct run_delay);
+		run->delay->run = run;
+		loop_timer_init(&run->delay->timer, work->app->loop, on_retry);
+	}
+	loop_timer_set(&run->delay->timer, in_us);
 }
 
 int64_t work_jittered(double delay, double jitter)
@@ -124,6 +181,7 @@ void work_attempt_failed(struct work *work, struct run *run, const char *reason,
 	const struct work_config *config = work->config;
 	char text[LW_NAME_MAX];
 	double delay;
+	int64_t in_us;
 
 	run->failures++;
 	if (run->failures > config->retries) {
@@ -145,13 +203,9 @@ void work_attempt_failed(struct work *work, struct run *run, const char *reason,
 	run->ending = ENDING_NO;
 	run->progress = -1;
 	move(work, run, STAGE_PENDING, text, message);
-	run_list_append(&work->delayed, run);
-	if (run->delay == NULL) {
-		run->delay = LW_NEW(struct run_delay);
-		run->delay->run = run;
-		loop_timer_init(&run->delay->timer, work->app->loop, on_retry);
-	}
-	loop_timer_set(&run->delay->timer, work_jittered(delay, config->retry_jitter));
+	in_us = work_jittered(delay, config->retry_jitter);
+	run->due = loop_wall(work->app->loop) + in_us;
+	wait_for_retry(work, run, in_us);
 }
 
 /* ---- what workers report ---------------------------------------------------------------------------------- */
@@ -186,8 +240,7 @@ void work_on_run_lost(struct work *work, struct run *run, const char *reason, co
 			move(work, run, STAGE_PENDING, NULL, NULL);
 		run->attempt--;
 		run->ending = ENDING_NO;
-		run_list_prepend(&work->queue, run);
-		loop_post(work->app->loop, LOOP_END, &work->pump);
+		to_head(work, run);
 		return;
 	}
 	switch ((enum ending)run->ending) {
@@ -212,10 +265,70 @@ void work_on_run_lost(struct work *work, struct run *run, const char *reason, co
 	}
 }
 
+static void lost(struct work *work, struct run *run)
+{
+	static const char text[] =
+		"nobody saw how it ended: neither the supervisor nor its process "
+		"was there";
+
+	run->lost++;
+	lw_log(LW_LOG_WARNING, "work=%s run=%llu attempt=%u is lost (%u of %d)", work->config->name,
+	       (unsigned long long)run->id, run->attempt, run->lost, LOST_MOST);
+	if (work->config->lost == LOST_FAIL || run->lost >= LOST_MOST)
+		work_finish(work, run, STAGE_FAILED, "lost", text);
+	else
+		requeue(work, run, "lost", text);
+}
+
+void work_on_run_unknown(struct work *work, struct run *run)
+{
+	if (run->ending == ENDING_NO)
+		lost(work, run);
+	else
+		work_on_run_lost(work, run, NULL, NULL, true);
+}
+
+/* ---- from the record ---------------------------------------------------------------------------------------- */
+
+static void restore_waiting(struct work *work, struct run *run)
+{
+	int64_t left = run->due - loop_wall(work->app->loop);
+
+	if (run->due > 0 && left > 0) {
+		wait_for_retry(work, run, left);
+		return;
+	}
+	run_list_append(&work->queue, run);
+}
+
+/* They come in the order of their ranks. */
+void work_restore_run(struct work *work, struct run *run, struct worker *worker)
+{
+	struct app *app = work->app;
+
+	app->live_runs++;
+	work->rank_first = run->rank < work->rank_first ? run->rank : work->rank_first;
+	work->rank_last = run->rank > work->rank_last ? run->rank : work->rank_last;
+	if (run->flags & STORE_RUN_KEPT) {
+		run->memo = cache_put(app->cache, run->key,
+				      (struct lw_slice){ run->form, run->form_size }, run->id);
+		run->memo->work = work->row;
+		run->memo->stage = run->stage;
+		run->memo->forget = (run->flags & STORE_RUN_FORGET) != 0;
+		run->memo->live = run;
+	}
+	if (run->id > work->latest.run)
+		work_set_latest(work, run);
+	if (worker != NULL)
+		worker_restore_run(worker, run);
+	else
+		restore_waiting(work, run);
+}
+
 void work_on_up(struct work *work, struct worker *worker)
 {
 	(void)worker;
-	if (work->latest == NULL)
+	if (work->latest.run == 0)
 		app_changed(work->app, "start");
 	if (work_is_up(work))
 		watchers_tell(&work->up_watchers);
@@ -231,7 +344,7 @@ void work_on_state(struct work *work, struct lw_slice name, struct lw_slice valu
 		       err.text);
 	if (r <= 0)
 		return;
-	journal_state(work->app->journal, work->config->name, name, value);
+	journal_state(work->app->journal, work->row, name, value);
 	app_changed(work->app, "state");
 }
 
@@ -244,7 +357,7 @@ int work_set_state(struct work *work, const char *name, struct lw_slice value, s
 		return r;
 	for (size_t i = 0; i < work->worker_count; i++)
 		worker_set(work->workers[i], name, value);
-	journal_state(work->app->journal, work->config->name, key, value);
+	journal_state(work->app->journal, work->row, key, value);
 	app_changed(work->app, "state");
 	return r;
 }

@@ -12,10 +12,8 @@ static void end_process(struct worker *worker, enum ending ending, const char *r
 {
 	struct run *run = worker_in_hand(worker);
 
-	if (run != NULL && (run->ending == ENDING_NO || ending == ENDING_STOPPED)) {
-		run->ending = (uint8_t)ending;
-		run->ending_reason = reason;
-	}
+	if (run != NULL && (run->ending == ENDING_NO || ending == ENDING_STOPPED))
+		work_set_ending(worker_work(worker), run, ending, reason);
 	if (worker_state(worker) != WORKER_DOWN)
 		worker_stop(worker, at_once);
 }
@@ -59,7 +57,10 @@ static bool all_serve(const struct work *work)
 static void undo_stop(struct work *work, bool by_flow)
 {
 	work->stopped = false;
-	work->held = work->held && by_flow;
+	if (work->held && !by_flow) {
+		work->held = false;
+		work_record(work);
+	}
 	watchers_tell(&work->gone_watchers); /* who waits for the end of a stop need not any more */
 }
 
@@ -94,6 +95,8 @@ void work_stop(struct work *work, bool by_flow)
 	bool changes = !*stop || work_has_process(work);
 
 	*stop = true;
+	if (!by_flow && changes)
+		work_record(work);
 	loop_timer_stop(&work->again);
 	end_processes(work, ENDING_STOPPED, by_flow ? "stopped by the flow" : "stopped by operator",
 		      false);
@@ -129,57 +132,89 @@ void work_restart(struct work *work, bool by_flow)
 	app_changed(work->app, "restart");
 }
 
-/* The remembered runs that a verb is about: one call's, or all of the work. */
-static int chosen(struct work *work, struct lw_slice call, struct run ***ret_runs,
-		  size_t *ret_count, struct lw_err *err)
+/* ---- retry and forget: one call, or all of the work ---------------------------------------------------------------- */
+
+static int find_memo(struct work *work, struct lw_slice call, struct memo **ret_memo,
+		     struct lw_err *err)
 {
 	struct cache *cache = work->app->cache;
 	struct lw_slice form;
-	struct run *run;
-	int r;
+	int r = lw_call_canon(call, &work->config->cache_ignore, &work->app->scratch, &form, err);
 
-	if (call.size == 0) {
-		*ret_count = cache_of_work(cache, work, ret_runs);
-		return 0;
+	if (r >= 0)
+		*ret_memo = cache_find(cache, cache_key(cache, form), form);
+	return r;
+}
+
+static bool may_be_retried(const struct memo *memo)
+{
+	return memo->stage == STAGE_FAILED || memo->stage == STAGE_STOPPED;
+}
+
+struct ids {
+	uint32_t work;
+	uint64_t *list;
+	size_t count, room;
+};
+
+static void ids_add(struct ids *ids, uint64_t id)
+{
+	if (ids->count == ids->room) {
+		ids->room = ids->room == 0 ? 16 : ids->room * 2;
+		ids->list = lw_realloc(ids->list, ids->room * sizeof(*ids->list));
 	}
-	r = lw_call_canon(call, &work->config->cache_ignore, &work->app->scratch, &form, err);
-	if (r < 0)
-		return r;
-	run = cache_find(cache, cache_key(cache, form), form);
-	*ret_count = run != NULL;
-	*ret_runs = lw_alloc(sizeof(struct run *));
-	if (run != NULL)
-		(*ret_runs)[0] = run_ref(run);
-	return 0;
+	ids->list[ids->count++] = id;
+}
+
+/* For cache_sweep(): looks, and lets everybody stay. */
+static bool collect_retried(void *context, struct memo *memo)
+{
+	struct ids *ids = context;
+
+	if (memo->work == ids->work && may_be_retried(memo))
+		ids_add(ids, memo->run);
+	return false;
 }
 
 static int by_id(const void *a, const void *b)
 {
-	uint64_t one = (*(struct run *const *)a)->id, other = (*(struct run *const *)b)->id;
+	uint64_t one = *(const uint64_t *)a, other = *(const uint64_t *)b;
 
 	return (one > other) - (one < other);
 }
 
+static int retry_run(struct work *work, uint64_t id, struct lw_err *err)
+{
+	struct cache *cache = work->app->cache;
+	struct run *run = app_run(work->app, id, err), *made;
+	struct lw_slice form;
+
+	if (run == NULL)
+		return -EIO;
+	form = (struct lw_slice){ run->form, run->form_size };
+	return work_make_run(work, run->key, form, run->call, cache_find(cache, run->key, form),
+			     FROM_API, WHY_RETRY, &made, err);
+}
+
 int work_retry(struct work *work, struct lw_slice call, struct lw_err *err)
 {
-	struct run **runs = NULL, *made;
-	size_t count = 0;
-	int n = 0, r = chosen(work, call, &runs, &count, err);
+	struct ids ids = { .work = work->row };
+	struct memo *memo = NULL;
+	int n = 0, r = 0;
 
-	if (count > 0)
-		qsort(runs, count, sizeof(struct run *), by_id);
-	for (size_t i = 0; i < count; i++) {
-		struct run *run = runs[i];
-
-		if (r >= 0 && (run->stage == STAGE_FAILED || run->stage == STAGE_STOPPED)) {
-			r = work_make_run(work, run->key,
-					  (struct lw_slice){ run->form, run->form_size }, run->call,
-					  FROM_API, WHY_RETRY, &made, err);
-			n += r >= 0;
-		}
-		run_unref(run);
+	if (call.size == 0)
+		cache_sweep(work->app->cache, collect_retried, &ids);
+	else
+		r = find_memo(work, call, &memo, err);
+	if (memo != NULL && may_be_retried(memo))
+		ids_add(&ids, memo->run);
+	if (ids.count > 0)
+		qsort(ids.list, ids.count, sizeof(*ids.list), by_id);
+	for (size_t i = 0; r >= 0 && i < ids.count; i++) {
+		r = retry_run(work, ids.list[i], err);
+		n += r >= 0;
 	}
-	free(runs);
+	free(ids.list);
 	if (r < 0)
 		return r;
 	return n > 0 ? n
@@ -188,26 +223,58 @@ int work_retry(struct work *work, struct lw_slice call, struct lw_err *err)
 						: "failed or stopped call");
 }
 
-int work_forget(struct work *work, struct lw_slice call, struct lw_err *err)
+struct forgetting {
+	struct work *work;
+	int64_t before;
+	int count;
+};
+
+/* One that is not over finishes and delivers first. */
+static bool forget_later(struct work *work, struct memo *memo)
 {
-	struct run **runs = NULL;
-	size_t count = 0;
-	int r = chosen(work, call, &runs, &count, err);
+	if (stage_over((enum stage)memo->stage))
+		return false;
+	memo->forget = true;
+	journal_flags(work->app->journal, memo->live, memo->run, STORE_RUN_KEPT | STORE_RUN_FORGET);
+	return true;
+}
 
-	for (size_t i = 0; i < count; i++) {
-		struct run *run = runs[i];
+/* For cache_sweep(). */
+static bool forget_one(void *context, struct memo *memo)
+{
+	struct forgetting *forgetting = context;
+	struct work *work = forgetting->work;
+	bool over = stage_over((enum stage)memo->stage);
 
-		journal_forget(work->app->journal, run);
-		if (stage_over(run->stage))
-			cache_remove(work->app->cache, run);
-		else
-			run->forget = true; /* it finishes and delivers first */
-		run_unref(run);
-	}
-	free(runs);
+	if (memo->work != work->row)
+		return false;
+	if (forgetting->before != 0 && (!over || memo->ended >= forgetting->before))
+		return false;
+	forgetting->count++;
+	if (forget_later(work, memo))
+		return false;
+	journal_flags(work->app->journal, runs_find(work->app->runs, memo->run), memo->run, 0);
+	return true;
+}
+
+int work_forget(struct work *work, struct lw_slice call, int64_t before, struct lw_err *err)
+{
+	struct forgetting forgetting = { .work = work, .before = before };
+	struct memo *memo = NULL;
+	int r = 0;
+
+	if (call.size == 0)
+		cache_sweep(work->app->cache, forget_one, &forgetting);
+	else
+		r = find_memo(work, call, &memo, err);
 	if (r < 0)
 		return r;
-	if (count > 0)
+	if (memo != NULL) {
+		forgetting.count++;
+		if (!forget_later(work, memo))
+			work_forget_memo(work, memo);
+	}
+	if (forgetting.count > 0)
 		app_changed(work->app, "forget");
-	return (int)count;
+	return forgetting.count;
 }

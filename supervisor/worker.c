@@ -24,15 +24,16 @@ static void on_run_timer(struct loop_timer *timer)
 	struct run *run = worker_in_hand(worker);
 
 	if (run != NULL && run->ending == ENDING_NO)
-		run->ending = ENDING_TIMEOUT;
+		work_set_ending(worker->work, run, ENDING_TIMEOUT, NULL);
 	worker_stop(worker, false);
 }
 
-struct worker *worker_new(struct work *work, uint64_t id)
+struct worker *worker_new(struct work *work, uint64_t id, uint32_t slot)
 {
 	struct worker *worker = LW_NEW(struct worker);
 
 	worker->work = work;
+	worker->slot = slot;
 	worker->app = work->app;
 	worker->id = id;
 	worker->state = WORKER_DOWN;
@@ -42,13 +43,48 @@ struct worker *worker_new(struct work *work, uint64_t id)
 	worker->window = 1;
 	loop_timer_init(&worker->timer, work->app->loop, on_timer);
 	loop_timer_init(&worker->run_timer, work->app->loop, on_run_timer);
+	loop_timer_init(&worker->status_timer, work->app->loop, worker_on_status_timer);
 	return worker;
+}
+
+struct work *worker_work(const struct worker *worker)
+{
+	return worker->work;
+}
+
+uint64_t worker_incarnation(const struct worker *worker)
+{
+	return worker->incarnation;
+}
+
+void worker_record(struct worker *worker)
+{
+	const struct lw_process_name *name = &worker->name;
+	struct worker_row row = {
+		.id = worker->id,
+		.work = worker->work->row,
+		.slot = worker->slot,
+		.incarnation = worker->incarnation,
+		.applied = worker->applied,
+		.pid = name->pid,
+		.start = name->start,
+		.handle = name->handle,
+		.boot = { (const uint8_t *)name->boot, strlen(name->boot) },
+		.token = { (const uint8_t *)worker->token, strlen(worker->token) },
+		.ending = (uint8_t)(worker->kill_at_once ? 2
+				    : worker->asked      ? 1
+							 : 0),
+		.ready = worker->said_hello,
+	};
+
+	journal_worker(worker->app->journal, &row);
 }
 
 void worker_forget_process(struct worker *worker)
 {
-	if (worker->pid != 0)
+	if (worker->pid != 0 && !worker->adopted)
 		reaper_remove(worker->app->reaper, worker->pid);
+	loop_timer_stop(&worker->status_timer);
 	if (worker->exit_event != NULL)
 		event_free(worker->exit_event);
 	worker->exit_event = NULL;
@@ -79,6 +115,7 @@ void worker_free(struct worker *worker)
 	drop_runs(&worker->answered);
 	loop_timer_done(&worker->timer);
 	loop_timer_done(&worker->run_timer);
+	loop_timer_done(&worker->status_timer);
 	if (worker->output != NULL)
 		output_close(worker->output);
 	free(worker->last_death);
@@ -123,8 +160,12 @@ void worker_give_up(struct worker *worker)
 
 void worker_stop(struct worker *worker, bool at_once)
 {
+	bool news = !worker->asked || (at_once && !worker->kill_at_once);
+
 	worker->asked = true;
 	worker->kill_at_once = worker->kill_at_once || at_once;
+	if (news && worker_has_process(worker))
+		worker_record(worker);
 	worker_step(worker, WORKER_ON_STOP);
 }
 
@@ -212,14 +253,25 @@ WORKER_ACTION(welcome)
 	worker_send(worker, &msg);
 	for (size_t i = 0; i < state->count; i++)
 		worker_set(worker, state->items[i].name, lw_buf_slice(&state->items[i].value));
+	worker->dialled = true;
 	if (!worker->said_hello) {
 		worker->said_hello = true;
+		worker_record(worker);
 		work_on_up(worker->work, worker);
 	}
 	if (worker->runs.count > 0)
 		worker_step(worker, WORKER_ON_GIVE);
 	work_on_room(worker->work);
 	return 0;
+}
+
+static void arm_run_timer(struct worker *worker, const struct run *run)
+{
+	int64_t timeout = worker->work->config->timeout;
+
+	if (timeout != CONFIG_NONE)
+		loop_timer_set(&worker->run_timer,
+			       timeout - (loop_wall(worker->app->loop) - run->started));
 }
 
 /* The first run is in hand: the program executes in order. */
@@ -231,8 +283,7 @@ WORKER_ACTION(begin)
 		return 0;
 	output_of(worker->output, worker->pid, run->id);
 	work_on_begun(worker->work, run);
-	if (worker->work->config->timeout != CONFIG_NONE)
-		loop_timer_set(&worker->run_timer, worker->work->config->timeout);
+	arm_run_timer(worker, run);
 	return 0;
 }
 
@@ -263,6 +314,104 @@ WORKER_ACTION(fail)
 	return 0;
 }
 
+/* ---- adoption ------------------------------------------------------------------------------- */
+
+void worker_restore(struct worker *worker, const struct worker_row *row)
+{
+	worker->incarnation = row->incarnation;
+	if (row->pid <= 0 || row->token.size != WORKER_TOKEN ||
+	    row->boot.size >= sizeof(worker->name.boot))
+		return;
+	worker->applied = row->applied;
+	worker->pid = (pid_t)row->pid;
+	worker->adopted = true;
+	worker->dialled = false;
+	worker->said_hello = row->ready;
+	worker->asked = row->ending > 0;
+	worker->kill_at_once = row->ending > 1;
+	worker->name = (struct lw_process_name){
+		.pid = (pid_t)row->pid,
+		.start = row->start,
+		.handle = row->handle,
+	};
+	memcpy(worker->name.boot, row->boot.data, row->boot.size);
+	memcpy(worker->token, row->token.data, WORKER_TOKEN);
+	worker_set_mark(worker);
+	worker->tree = (struct lw_tree){
+		.leader = worker->pid,
+		.session = worker->pid,
+		.mark = worker->mark,
+		.since = row->start,
+	};
+	worker_step(worker, WORKER_ON_RESTORE);
+}
+
+void worker_restore_run(struct worker *worker, struct run *run)
+{
+	run->worker = worker;
+	run_list_append(&worker->runs, run);
+}
+
+void worker_seen(struct worker *worker, uint64_t incarnation)
+{
+	if (incarnation > worker->incarnation)
+		worker->incarnation = incarnation;
+}
+
+/* Whoever lives keeps its output; whoever is gone may have left some behind. */
+static void open_output(struct worker *worker)
+{
+	struct lw_err err;
+
+	if (worker->output != NULL)
+		return;
+	if (output_open(worker->app->logs, worker->work->config->name, worker->id, &worker->output,
+			&err) < 0)
+		worker_note(worker, "its output is lost: %s", err.text);
+}
+
+void worker_adopt(struct worker *worker)
+{
+	struct lw_err err;
+	int r;
+
+	if (worker->state != WORKER_FOUND)
+		return;
+	open_output(worker);
+	worker->tree.uid = worker_uid(worker);
+	r = lw_process_open(&worker->name, &worker->pidfd, &err);
+	if (r < 0) {
+		lw_log(LW_LOG_WARNING, "work=%s worker=%llu pid=%d ended while nobody watched",
+		       worker->work->config->name, (unsigned long long)worker->id,
+		       (int)worker->pid);
+		worker->last_death = lw_strdup("unknown exit status");
+		worker->died_badly = true;
+		worker->ended_at = loop_now(worker->app->loop);
+		worker_forget_process(worker);
+		worker_step(worker, WORKER_ON_EXIT);
+		return;
+	}
+	lw_log(LW_LOG_INFO, "work=%s worker=%llu pid=%d adopted", worker->work->config->name,
+	       (unsigned long long)worker->id, (int)worker->pid);
+	worker_watch_exit(worker);
+	worker_step(worker, WORKER_ON_ALIVE);
+}
+
+/* It dials again by itself; one that had not dialled yet has the time of a start. */
+WORKER_ACTION(adopt)
+{
+	struct run *run = worker->runs.first;
+	int64_t wait = worker->said_hello ? REDIAL_GRACE : worker->work->config->start_timeout;
+
+	output_of(worker->output, worker->pid,
+		  run != NULL && run->stage == STAGE_RUNNING ? run->id : 0);
+	if (run != NULL && run->stage == STAGE_RUNNING)
+		arm_run_timer(worker, run);
+	if (wait != CONFIG_NONE)
+		loop_timer_set(&worker->timer, wait);
+	return worker->asked ? worker_step(worker, WORKER_ON_STOP) : 0;
+}
+
 /* A living process without its channel may dial again, for a while. */
 WORKER_ACTION(await_dial)
 {
@@ -278,6 +427,7 @@ void worker_give(struct worker *worker, struct run *run)
 	run->attempt++;
 	run->asked_back = false;
 	run_list_append(&worker->runs, run);
+	journal_run(worker->app->journal, run);
 	msg.run.run = run->id;
 	msg.run.attempt = run->attempt;
 	lw_call_parts(run->call, &msg.run.positional, &msg.run.named);

@@ -28,6 +28,7 @@ struct output;
 	S(IDLE,         "idle")             \
 	S(BUSY,         "busy")             \
 	S(DISCONNECTED, "disconnected")     \
+	S(FOUND,        "found on record")  \
 	S(STOPPING,     "stopping")         \
 	S(ENDING,       "ending its tree")  \
 	S(BACKOFF,      "waiting to restart") \
@@ -54,7 +55,17 @@ struct worker_info {
 	size_t sent;            /* runs in its hands */
 };
 
-struct worker *worker_new(struct work *work, uint64_t id);
+struct worker *worker_new(struct work *work, uint64_t id, uint32_t slot); /* in the pool */
+struct work *worker_work(const struct worker *worker);
+uint64_t worker_incarnation(const struct worker *worker);
+
+/* Adoption: the worker as its row in the journal says; the runs that it was sent, in the order of
+ * their ranks (with a reference each); and then a look whether the process is still there. */
+void worker_restore(struct worker *worker, const struct worker_row *row);
+void worker_restore_run(struct worker *worker, struct run *run);
+void worker_adopt(struct worker *worker);
+/* A process with this worker's mark was seen: it was, or is to be ended as, that incarnation. */
+void worker_seen(struct worker *worker, uint64_t incarnation);
 void worker_free(struct worker *worker); /* NULL is welcome; the process is gone or left alone */
 
 void worker_start(struct worker *worker); /* no effect unless DOWN, FAILED or BACKOFF */

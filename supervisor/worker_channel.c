@@ -85,7 +85,7 @@ void worker_send(struct worker *worker, const struct lw_msg *msg)
 	if (worker->fd < 0)
 		return;
 	lw_msg_encode(&worker->out, msg);
-	if (!worker->commit.waiting)
+	if (!journal_waits(&worker->commit))
 		wait_for_batch(worker);
 	else if (worker->out_batch == journal_batch(journal))
 		worker->out_mark = worker->out.size;
@@ -263,6 +263,7 @@ static void acknowledge(struct worker *worker)
 	if (!worker->ack_due)
 		return;
 	worker->ack_due = false;
+	journal_applied(worker->app->journal, worker->id, worker->applied);
 	msg.ack.sequence = worker->applied;
 	worker_send(worker, &msg);
 }

@@ -13,6 +13,8 @@
 #define END_TERM_MOST 2000000  /* us that descendants have between TERM and KILL */
 #define HEALTHY_AFTER 10000000 /* us of service that make an end no part of a streak */
 #define KILL_AGAIN    1000000  /* us after a KILL that did not help */
+#define STATUS_EVERY  10000    /* us between two questions for the status of an adopted process */
+#define STATUS_TRIES  20
 
 /* ---- ending -------------------------------------------------------------------------------- */
 
@@ -99,33 +101,48 @@ WORKER_ACTION(too_slow)
 	return act_kill(worker);
 }
 
-static char *death_text(const siginfo_t *info)
+/* The status of a process that is no child of ours may come a little later, or never. */
+static bool wait_for_status(struct worker *worker)
 {
-	if (info->si_code == CLD_EXITED)
-		return lw_format("exit status %d", info->si_status);
-	return lw_format("signal %d (%s)", info->si_status,
-			 sigabbrev_np(info->si_status) != NULL ? sigabbrev_np(info->si_status)
-							       : "?");
+	if (!worker->adopted || lw_process_lives(worker->pidfd))
+		return true; /* a false alarm */
+	if (++worker->status_tries > STATUS_TRIES)
+		return false;
+	loop_timer_set(&worker->status_timer, STATUS_EVERY);
+	return true;
+}
+
+void worker_on_status_timer(struct loop_timer *timer)
+{
+	worker_exited(LW_OWNER(timer, struct worker, status_timer));
 }
 
 void worker_exited(struct worker *worker)
 {
-	siginfo_t info = { .si_pid = 0 };
-	idtype_t by = worker->pidfd >= 0 ? (idtype_t)P_PIDFD : P_PID;
-	id_t id = (id_t)(worker->pidfd >= 0 ? worker->pidfd : worker->pid);
+	struct lw_exit how = { .known = false };
+	int r;
 
-	if (worker->pid == 0 || waitid(by, id, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+	if (worker->pid == 0)
 		return;
+	r = lw_process_status(worker->pidfd, worker->pid, !worker->adopted, &how);
+	if (r == -EAGAIN && wait_for_status(worker))
+		return;
+	worker->status_tries = 0;
 	free(worker->last_death);
-	worker->last_death = death_text(&info);
-	worker->died_badly =
-		worker->died_badly || info.si_code != CLD_EXITED || info.si_status != 0;
+	worker->last_death = lw_exit_text(&how);
+	worker->died_badly = worker->died_badly || !lw_exit_is_success(&how);
 	worker->ended_at = loop_now(worker->app->loop);
 	lw_log(worker->asked ? LW_LOG_DEBUG : LW_LOG_INFO, "work=%s worker=%llu pid=%d ended: %s",
 	       worker->work->config->name, (unsigned long long)worker->id, (int)worker->pid,
 	       worker->last_death);
 	worker_forget_process(worker);
 	worker_step(worker, WORKER_ON_EXIT);
+}
+
+/* What an orphan of an adopted process falls to is no business of ours. */
+static bool may_have_left_some(struct worker *worker)
+{
+	return reaper_has_orphans(worker->app->reaper) || worker->adopted;
 }
 
 /* The process is gone. What it wrote before is in the socket and the pipes already, so that
@@ -137,7 +154,7 @@ WORKER_ACTION(end_tree)
 	worker_channel_close(worker);
 	output_drain(worker->output, true);
 	worker->tree.leader_gone = true;
-	if (!reaper_has_orphans(worker->app->reaper) || signal_tree(worker, SIGTERM) == 0)
+	if (!may_have_left_some(worker) || signal_tree(worker, SIGTERM) == 0)
 		return worker_step(worker, WORKER_ON_GONE);
 	worker->end_by = worker->work->config->stop_timeout < END_TERM_MOST
 				 ? worker->work->config->stop_timeout
@@ -191,6 +208,11 @@ static void settle(struct worker *worker, struct run_list *list, const char *mes
 
 		run_list_remove(list, run);
 		run->worker = NULL;
+		journal_run(worker->app->journal, run);
+		if (worker->adopted && !worker->dialled) {
+			work_on_run_unknown(worker->work, run);
+			continue;
+		}
 		work_on_run_lost(worker->work, run, worker->last_death, message,
 				 run->stage == STAGE_RUNNING || list == &worker->answered);
 	}
@@ -205,6 +227,8 @@ WORKER_ACTION(gone)
 	char *message = lw_format("%s%s%s", note, *note != '\0' && *tail != '\0' ? "; " : "", tail);
 
 	count_streak(worker);
+	worker->name.pid = 0;
+	journal_worker_gone(worker->app->journal, worker->id);
 	settle(worker, &worker->runs, message);
 	settle(worker, &worker->answered, message);
 	work_on_gone(worker->work, worker);

@@ -11,6 +11,10 @@
 	M(DOWN,         WAIT,    BACKOFF,      nothing)           \
 	M(DOWN,         GIVE_UP, FAILED,       fail)              \
 	M(DOWN,         STOP,    DOWN,         nothing)           \
+	M(DOWN,         RESTORE, FOUND,        nothing)           \
+	M(FOUND,        STOP,    FOUND,        nothing)           \
+	M(FOUND,        ALIVE,   DISCONNECTED, adopt)             \
+	M(FOUND,        EXIT,    ENDING,       end_tree)          \
 	M(FAILED,       START,   QUEUED,       ask_launch)        \
 	M(FAILED,       STOP,    DOWN,         forget_try)        \
 	M(BACKOFF,      START,   QUEUED,       ask_launch)        \

@@ -3,6 +3,7 @@
 #define LW_SUPERVISOR_WORKER_PRIVATE_H
 
 #include "lw_frame.h"
+#include "lw_process.h"
 #include "lw_tree.h"
 #include "launch.h"
 #include "logs.h"
@@ -24,6 +25,8 @@
 	E(STOP)    /* it is to end */ \
 	E(TIMEOUT) /* the timer of the state ran out */ \
 	E(EXIT)    /* its process ended */ \
+	E(RESTORE) /* an earlier supervisor had a process */ \
+	E(ALIVE)   /* it is still there */ \
 	E(GONE)    /* and nothing of its tree is left */ \
 	E(WAIT)    /* a process is wanted later */ \
 	E(GIVE_UP) /* no process is wanted any more: too many failed */
@@ -36,6 +39,7 @@ struct worker {
 	struct work *work;
 	struct app *app;
 	uint64_t id;
+	uint32_t slot; /* in the work's pool */
 	enum worker_state state;
 	int64_t since; /* of the state */
 
@@ -45,6 +49,11 @@ struct worker {
 	uint64_t starts;
 	pid_t pid; /* 0: none, or ended */
 	int pidfd; /* -1: none */
+	struct lw_process_name name;
+	bool adopted; /* it was started by an earlier supervisor: no child of ours */
+	bool dialled; /* this supervisor has heard of it */
+	struct loop_timer status_timer; /* adopted: until its exit status can be known */
+	unsigned status_tries;
 	struct event *exit_event;
 	struct lw_tree tree;
 	char mark[80];
@@ -114,9 +123,14 @@ WORKER_ACTION(gone);
 WORKER_ACTION(nothing);
 WORKER_ACTION(forget_try);
 WORKER_ACTION(fail);
+WORKER_ACTION(adopt);
 
 /* worker.c */
 void worker_forget_process(struct worker *worker); /* its status was fetched */
+void worker_on_status_timer(struct loop_timer *timer);
+void worker_watch_exit(struct worker *worker);
+void worker_set_mark(struct worker *worker);
+void worker_record(struct worker *worker); /* its row of the journal */
 
 /* worker_channel.c */
 void worker_channel_take(struct worker *worker, int fd, struct lw_frames *frames,

@@ -189,13 +189,21 @@ static void on_exit_event(evutil_socket_t fd, short what, void *context)
 	worker_exited(context);
 }
 
-static void watch_exit(struct worker *worker)
+void worker_watch_exit(struct worker *worker)
 {
 	worker->exit_event = event_new(loop_base(worker->app->loop), worker->pidfd, EV_READ,
 				       on_exit_event, worker);
 	if (worker->exit_event == NULL)
 		lw_fatal("out of memory");
 	event_add(worker->exit_event, NULL);
+}
+
+/* Every process of its tree bears it. */
+void worker_set_mark(struct worker *worker)
+{
+	snprintf(worker->mark, sizeof(worker->mark), "%s/%llu/%llu",
+		 journal_store(worker->app->journal), (unsigned long long)worker->id,
+		 (unsigned long long)worker->incarnation);
 }
 
 static void begin_incarnation(struct worker *worker)
@@ -211,10 +219,9 @@ static void begin_incarnation(struct worker *worker)
 	worker->window = 1;
 	free(worker->error);
 	worker->error = NULL;
+	worker->adopted = worker->dialled = false;
 	make_token(worker->token);
-	snprintf(worker->mark, sizeof(worker->mark), "%s/%llu/%llu",
-		 journal_store(worker->app->journal), (unsigned long long)worker->id,
-		 (unsigned long long)worker->incarnation);
+	worker_set_mark(worker);
 	clock_gettime(CLOCK_BOOTTIME, &boot);
 	worker->tree = (struct lw_tree){
 		.mark = worker->mark,
@@ -251,10 +258,13 @@ WORKER_ACTION(spawn)
 		return worker_step(worker, WORKER_ON_REFUSED);
 	}
 	worker->tree.leader = worker->tree.session = worker->pid;
+	if (lw_process_name(worker->pid, worker->pidfd, &worker->name) < 0) /* it ended already */
+		worker->name = (struct lw_process_name){ .pid = worker->pid };
 	reaper_add(worker->app->reaper, worker->pid, worker);
 	output_of(worker->output, worker->pid, 0);
 	if (worker->pidfd >= 0) /* else SIGCHLD tells alone */
-		watch_exit(worker);
+		worker_watch_exit(worker);
+	worker_record(worker);
 	if (worker->work->config->start_timeout != CONFIG_NONE)
 		loop_timer_set(&worker->timer, worker->work->config->start_timeout);
 	return 0;

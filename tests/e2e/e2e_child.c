@@ -127,8 +127,8 @@ TEST(a_program_has_its_priority_and_limits)
 
 TEST(a_folder_that_is_not_there_is_named_when_the_process_starts)
 {
-	struct rig_proc *proc = rig_up(script("cwd = 'not/yet', restart = 'always'", "pwd\n"),
-				       "--no-prefix", NULL);
+	struct rig_proc *proc =
+		rig_up(script("cwd = 'not/yet', restart = 'always'", "pwd\n"), "--no-prefix", NULL);
 	struct rig_answer answer = rig_ctl("run", "job", "{\"n\": 1}", NULL);
 
 	CHECK_INT(answer.status, 0);
@@ -161,11 +161,12 @@ TEST(a_supervisor_whose_descriptors_lie_above_1024_works_and_its_children_see_no
 	rig_write("script", "echo sees $(ls /proc/self/fd)\n" /* 4: the folder itself */
 			    "echo limit $(ulimit -Sn)\n"
 			    "echo '{\"x\": 1}' >&3\n");
-	rig_write("app.conf",
-		  rig_format("work 'job' { command = { 'sh', '%s', '{n}' }, parallel = true }\n"
-			     "work 'svc' { program = { lw.env('FAKE'), 'serve' }, parallel = true }\n"
-			     "function flow() svc:run{ value = 3 } end\n",
-			     rig_path("script")));
+	rig_write(
+		"app.conf",
+		rig_format("work 'job' { command = { 'sh', '%s', '{n}' }, parallel = true }\n"
+			   "work 'svc' { program = { lw.env('FAKE'), 'serve' }, parallel = true }\n"
+			   "function flow() svc:run{ value = 3 } end\n",
+			   rig_path("script")));
 	setenv("FAKE", LW_BIN "/fake_work", 1);
 	proc = rig_spawn("sh", "-c", "ulimit -Sn 1500; exec \"$0\" \"$@\"", LW_BIN "/crowded",
 			 LW_BIN "/lw-supervisor", rig_path("app.conf"), "--no-prefix", NULL);

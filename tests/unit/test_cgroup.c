@@ -374,8 +374,9 @@ BOTH(whatever_a_process_starts_is_a_member_and_is_killed)
 {
 	struct lw_cgroup *cgroup = open_room("5e1f");
 	/* Out of the session, the tree and the environment. */
-	struct worker worker = start(cgroup, 7, "echo $$; (env -i setsid sh -c 'echo $$; "
-						"exec sleep 1000' &); wait; exec sleep 1000");
+	struct worker worker = start(cgroup, 7,
+				     "echo $$; (env -i setsid sh -c 'echo $$; "
+				     "exec sleep 1000' &); wait; exec sleep 1000");
 	pid_t leader = next_pid(&worker), away = next_pid(&worker);
 
 	cr_assert_eq(leader, worker.pid);
@@ -399,9 +400,10 @@ BOTH(those_that_fork_all_the_time_are_killed_as_well)
 {
 	struct lw_cgroup *cgroup = open_room("5e1f");
 	/* Eight chains in which each starts its successor and ends; not for ever, should we fail. */
-	struct worker worker = start(cgroup, 7, "f() { [ $1 -eq 0 ] || f $(($1 - 1)) & }; "
-						"for i in 1 2 3 4 5 6 7 8; do f 20000; done; "
-						"echo $$; exit 0");
+	struct worker worker = start(cgroup, 7,
+				     "f() { [ $1 -eq 0 ] || f $(($1 - 1)) & }; "
+				     "for i in 1 2 3 4 5 6 7 8; do f 20000; done; "
+				     "echo $$; exit 0");
 
 	next_pid(&worker);
 	cr_assert_eq(lw_cgroup_populated(worker.group), 1);
@@ -489,9 +491,14 @@ static void see(void *context, uint64_t worker, uint64_t incarnation)
 
 Test(cgroup, a_later_supervisor_finds_those_of_its_store)
 {
-	static const char *const strange[] = { "lw.5e1f.9",   "lw.5e1f.9.1x", "lw.5e1f.09.1",
-					       "lw.5e1f.9.1.", "lw.5e1f..",   "lw.5e1f.-9.1",
-					       "lw.5e1f.99999999999999999999.1", "other" };
+	static const char *const strange[] = { "lw.5e1f.9",
+					       "lw.5e1f.9.1x",
+					       "lw.5e1f.09.1",
+					       "lw.5e1f.9.1.",
+					       "lw.5e1f..",
+					       "lw.5e1f.-9.1",
+					       "lw.5e1f.99999999999999999999.1",
+					       "other" };
 	struct lw_cgroup *cgroup = open_room("5e1f"), *other = open_room("5e1f0");
 	struct later later = { .cgroup = NULL };
 	int group = -1;
