@@ -527,8 +527,11 @@ int journal_stop(struct journal *journal, struct lw_err *err)
 
 void journal_free(struct journal *journal)
 {
+	struct lw_err err;
+
 	if (journal == NULL)
 		return;
+	(void)!journal_stop(journal, &err);
 	loop_cancel(journal->loop, &journal->commit);
 	drop_noted(journal);
 	answer_tasks(journal->shared.answered.first);
