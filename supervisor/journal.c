@@ -531,7 +531,7 @@ void journal_free(struct journal *journal)
 
 	if (journal == NULL)
 		return;
-	(void)!journal_stop(journal, &err);
+	(void)!journal_stop(journal, &err); /* the thread has the store */
 	loop_cancel(journal->loop, &journal->commit);
 	drop_noted(journal);
 	answer_tasks(journal->shared.answered.first);
