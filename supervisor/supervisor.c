@@ -254,16 +254,19 @@ static void take_down(struct supervisor *supervisor)
 
 static int run_app(struct supervisor *supervisor, struct lw_err *err)
 {
+	struct lw_err ignored = { 0 };
 	int r;
 
 	watch_signals(supervisor);
 	r = app_begin(supervisor->app, err);
-	if (r < 0)
+	if (r < 0) {
+		(void)!app_settle(supervisor->app, &ignored); /* the first reason counts */
 		return r;
+	}
 	say(supervisor, "Your app has started. See it with: lwctl -c %s status",
 	    supervisor->options->conf);
 	loop_run(supervisor->loop);
-	return 0;
+	return app_settle(supervisor->app, err);
 }
 
 static int print_config(const struct config *config)
