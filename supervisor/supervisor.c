@@ -158,7 +158,7 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 static void watch_signals(struct supervisor *supervisor)
 {
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
-	static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM };
+	static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGXFSZ };
 
 	for (size_t i = 0; i < LW_COUNT(ignored); i++)
 		signal(ignored[i], SIG_IGN);
