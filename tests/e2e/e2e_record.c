@@ -18,13 +18,12 @@
 
 TEST(a_call_that_ran_is_skipped_after_a_restart_and_the_flow_reads_its_result)
 {
-	struct rig_proc *proc =
-		rig_up("work 'job' { " SERVE " }\n"
-		       "function flow()\n"
-		       "  local r = job:run{ value = 7 }\n"
-		       "  if r.has_succeeded then print('it is ' .. r.result) end\n"
-		       "end\n",
-		       "--no-prefix", NULL);
+	struct rig_proc *proc = rig_up("work 'job' { " SERVE " }\n"
+				       "function flow()\n"
+				       "  local r = job:run{ value = 7 }\n"
+				       "  if r.has_succeeded then print('it is ' .. r.result) end\n"
+				       "end\n",
+				       "--no-prefix", NULL);
 
 	rig_line(proc, RIG_OUT, "it is 49");
 	CHECK_INT(rig_count(proc, RIG_OUT, "ran value=7"), 1);
@@ -103,7 +102,7 @@ TEST(a_run_that_failed_before_a_restart_is_held_after_it_and_can_be_retried)
 	rig_down(proc);
 }
 
-TEST(what_the_end_of_the_supervisor_stopped_runs_after_a_retry_and_what_waited_runs_at_once)
+TEST(what_the_end_of_the_supervisor_interrupted_begins_again_and_what_waited_runs_behind_it)
 {
 	struct rig_proc *proc;
 
@@ -118,9 +117,10 @@ TEST(what_the_end_of_the_supervisor_stopped_runs_after_a_retry_and_what_waited_r
 	rig_down(proc);
 	CHECK_INT(rig_count(proc, RIG_OUT, "ran value=3"), 0);
 	proc = rig_up(NULL, "--no-prefix", NULL);
-	rig_line(proc, RIG_OUT, "waiting value=0 attempt=");
+	rig_line(proc, RIG_OUT, "waiting value=0 attempt=2");
 	rig_open_gate("gate", 1);
 	rig_line(proc, RIG_OUT, "ran value=3 attempt=1");
+	CHECK_INT(rig_number(rig_ctl("show", "1", "--json", NULL).json, "lost"), 0);
 	AWAIT(rig_number(rig_work("job"), "runs.succeeded") == 2);
 	rig_down(proc);
 }
@@ -153,6 +153,69 @@ TEST(calls_that_ended_long_ago_are_forgotten_and_later_ones_are_not)
 	proc = rig_up(NULL, "--no-prefix", NULL);
 	CHECK_HAS(rig_ctl("explain", "job", "value=2", NULL).out, "runs:");
 	CHECK_INT(rig_number(rig_ctl("show", "2", "--json", NULL).json, "result"), 4);
+	rig_down(proc);
+}
+
+/* ---- both die ------------------------------------------------------------------------------- */
+
+/* The supervisor, and the process of the work before anybody can hear of it. */
+static void kill_both(struct rig_proc *proc)
+{
+	pid_t worker = (pid_t)rig_number(rig_work("job"), "processes.0.pid");
+
+	rig_signal(proc, SIGSTOP);
+	CHECK_INT(kill(worker, SIGKILL), 0);
+	rig_signal(proc, SIGKILL);
+	CHECK_INT(rig_exit(proc), -SIGKILL);
+	AWAIT(!rig_pid_lives(worker));
+}
+
+static struct rig_proc *up_with_a_run_in_hand(const char *options)
+{
+	struct rig_proc *proc;
+
+	rig_gate("gate");
+	proc = rig_up(rig_format("work 'job' { " SERVE ", raise_exception = false%s }\n"
+				 "function flow() job:run{ act = 'gate' } end\n",
+				 options),
+		      "--no-prefix", NULL);
+	rig_line(proc, RIG_OUT, "waiting value=0 attempt=1");
+	return proc;
+}
+
+TEST(a_run_that_was_lost_runs_again_and_fails_when_that_happened_three_times)
+{
+	struct rig_proc *proc = up_with_a_run_in_hand("");
+	json_t *run;
+
+	for (int i = 2; i <= 3; i++) {
+		kill_both(proc);
+		proc = rig_up(NULL, "--no-prefix", NULL);
+		rig_line(proc, RIG_OUT, rig_format("waiting value=0 attempt=%d", i));
+		run = rig_ctl("show", "1", "--json", NULL).json;
+		CHECK_INT(rig_number(run, "lost"), i - 1);
+	}
+	kill_both(proc);
+	proc = rig_up(NULL, "--no-prefix", NULL);
+	AWAIT(rig_number(rig_work("job"), "held_answers") >= 1);
+	run = rig_ctl("show", "1", "--json", NULL).json;
+	CHECK_TEXT(rig_string(run, "stage"), "failed");
+	CHECK_TEXT(rig_string(run, "reason"), "lost");
+	CHECK_HAS(rig_ctl("show", "1", NULL).out, "lost       3 times");
+	rig_open_gate("gate", 1);
+	CHECK_INT(rig_ctl("retry", "job", "act=gate", "--wait", NULL).status, 0);
+	rig_down(proc);
+}
+
+TEST(a_run_that_was_lost_fails_at_once_where_it_may_not_be_done_twice)
+{
+	struct rig_proc *proc = up_with_a_run_in_hand(", lost = 'fail', retries = 5");
+
+	kill_both(proc);
+	proc = rig_up(NULL, "--no-prefix", NULL);
+	AWAIT(rig_number(rig_work("job"), "held_answers") >= 1);
+	CHECK_TEXT(rig_string(rig_ctl("show", "1", "--json", NULL).json, "reason"), "lost");
+	CHECK_INT(rig_count(proc, RIG_OUT, "waiting value=0"), 0);
 	rig_down(proc);
 }
 
