@@ -152,7 +152,7 @@ static int date_parse(const char *text, double *ret_seconds)
 					       "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d" };
 
 	for (size_t i = 0; i < LW_COUNT(formats); i++) {
-		struct tm at = { .tm_isdst = -1 }, day;
+		struct tm at = { 0 }, day;
 		const char *end = strptime(text, formats[i], &at);
 
 		if (end == NULL || *end != '\0')

@@ -799,7 +799,7 @@ void print_runs(const struct screen *screen, const json_t *runs, bool with_work)
 
 /* ---- a reload ---------------------------------------------------------------------------------- */
 
-/* "train: restart (command changed)" */
+/* "train: restart (command changed)"; false: nothing becomes of it. */
 static bool print_reloaded_work(const struct screen *screen, const json_t *change)
 {
 	const char *does = text_of(change, "does");
@@ -820,7 +820,7 @@ static bool print_reloaded_work(const struct screen *screen, const json_t *chang
 	return true;
 }
 
-static bool print_reloaded_option(const struct screen *screen, const json_t *option)
+static void print_reloaded_option(const struct screen *screen, const json_t *option)
 {
 	const char *does = text_of(option, "does");
 	bool fixed = does != NULL && strcmp(does, "fixed") == 0;
@@ -831,23 +831,25 @@ static bool print_reloaded_option(const struct screen *screen, const json_t *opt
 		      fixed ? ", which takes a new start: lwctl shutdown --keep-works, then "
 			      "lw-supervisor"
 			    : "");
-	return true;
 }
 
 void print_reload(const struct screen *screen, const json_t *answer)
 {
-	bool applied = json_is_true(json_object_get(answer, "applied"));
+	const json_t *app = json_object_get(answer, "app");
+	bool any = json_array_size(app) > 0;
 	const json_t *change;
-	bool any = false;
 	size_t i;
 
-	json_array_foreach(json_object_get(answer, "changes"), i, change) any =
-		print_reloaded_work(screen, change) || any;
-	json_array_foreach(json_object_get(answer, "app"), i, change) any =
-		print_reloaded_option(screen, change) || any;
+	json_array_foreach(json_object_get(answer, "changes"), i, change)
+	{
+		if (print_reloaded_work(screen, change))
+			any = true;
+	}
+	json_array_foreach(app, i, change) print_reloaded_option(screen, change);
 	if (!any)
 		(void)fprintf(screen->out, "nothing has changed\n");
+	else if (json_is_true(json_object_get(answer, "applied")))
+		(void)fprintf(screen->out, "reloaded\n");
 	else
-		(void)fprintf(screen->out, "%s\n",
-			      applied ? "reloaded" : "nothing was done: it was only looked at");
+		(void)fprintf(screen->out, "nothing was done: it was only looked at\n");
 }
