@@ -261,8 +261,7 @@ TEST(state_of_the_flow_and_of_works_outlives_a_restart)
 		"--no-prefix", NULL);
 	rig_line(proc, RIG_OUT, "autumn 2.5 good");
 	CHECK_INT(rig_ctl("state", "season=null", NULL).status, 0);
-	rig_signal(proc, SIGTERM);
-	(void)rig_exit(proc); /* the pass without a season fails */
+	CHECK_INT(rig_exit(proc), 1); /* the pass without a season fails */
 	proc = rig_up(QUIET, NULL);
 	CHECK(rig_at(rig_ctl("state", NULL).json, "season") == NULL);
 	CHECK_INT(rig_number(rig_ctl("state", NULL).json, "list.0"), 1);
@@ -346,6 +345,13 @@ TEST(a_backup_made_while_works_run_is_a_record_to_go_on_from)
 
 /* ---- records that cannot be used ---------------------------------------------------------------- */
 
+static void peek(const char *name, off_t at, void *bytes, size_t size)
+{
+	LW_AUTO(lw_close) int fd = open(rig_path(name), O_RDONLY | O_CLOEXEC);
+
+	CHECK(fd >= 0 && pread(fd, bytes, size, at) == (ssize_t)size);
+}
+
 static void poke(const char *name, off_t at, const void *bytes, size_t size)
 {
 	LW_AUTO(lw_close) int fd = open(rig_path(name), O_WRONLY | O_CLOEXEC);
@@ -375,13 +381,15 @@ static void refuses(struct rig_proc *proc, const char *says)
 
 TEST(a_record_of_a_newer_version_is_refused_and_left_alone)
 {
-	static const uint8_t newer[4] = { 0, 0, 0, 99 }, ours[4] = { 0, 0, 0, 1 };
+	static const uint8_t newer[4] = { 0, 0, 0, 99 };
+	uint8_t ours[4];
 	struct rig_proc *proc;
 
 	make_record();
-	poke(JOURNAL, 60, newer, sizeof(newer)); /* PRAGMA user_version */
+	peek(JOURNAL, 60, ours, sizeof(ours)); /* PRAGMA user_version */
+	poke(JOURNAL, 60, newer, sizeof(newer));
 	refuses(rig_supervisor(NULL, NULL),
-		"was written by a newer version of lw-supervisor (schema 99, this one knows 1)");
+		"was written by a newer version of lw-supervisor (schema 99, ");
 	poke(JOURNAL, 60, ours, sizeof(ours));
 	proc = rig_up(NULL, NULL);
 	CHECK_HAS(rig_ctl("explain", "job", "value=7", NULL).out, "hit");
@@ -480,8 +488,7 @@ TEST(no_run_starts_while_the_disk_is_full_and_all_goes_on_when_it_is_not)
 	rig_line(proc, RIG_OUT, "ran value=3");
 	rig_line(proc, RIG_ERR, "the journal can be written again");
 	CHECK_TEXT(rig_string(rig_run("job", "{\"value\": 2}"), "stage"), "succeeded");
-	CHECK(rig_at(rig_status(), "app.journal.error") == NULL ||
-	      json_is_null(rig_at(rig_status(), "app.journal.error")));
+	CHECK(json_is_null(rig_at(rig_status(), "app.journal.error")));
 	rig_down(proc);
 	proc = rig_up(NULL, "--no-prefix", NULL);
 	CHECK_HAS(rig_ctl("explain", "job", "value=1", NULL).out, "hit");
