@@ -171,7 +171,7 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 static void watch_signals(struct supervisor *supervisor)
 {
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
-	static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM };
+	static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGXFSZ };
 
 	for (size_t i = 0; i < LW_COUNT(ignored); i++)
 		signal(ignored[i], SIG_IGN);
@@ -283,16 +283,19 @@ static void take_down(struct supervisor *supervisor)
 
 static int run_app(struct supervisor *supervisor, struct lw_err *err)
 {
+	struct lw_err ignored = { 0 };
 	int r;
 
 	watch_signals(supervisor);
 	r = app_begin(supervisor->app, err);
-	if (r < 0)
+	if (r < 0) {
+		(void)!app_settle(supervisor->app, &ignored); /* the first reason counts */
 		return r;
+	}
 	say(supervisor, "Your app has started. See it with: lwctl -c %s status",
 	    supervisor->options->conf);
 	loop_run(supervisor->loop);
-	return 0;
+	return app_settle(supervisor->app, err);
 }
 
 static int print_config(const struct config *config)
