@@ -39,6 +39,7 @@ struct worker *worker_new(struct work *work, uint64_t id, uint32_t slot)
 	worker->state = WORKER_DOWN;
 	worker->since = loop_wall(work->app->loop);
 	worker->pidfd = -1;
+	worker->group = -1;
 	worker->fd = -1;
 	worker->window = 1;
 	loop_timer_init(&worker->timer, work->app->loop, on_timer);
@@ -111,6 +112,7 @@ void worker_free(struct worker *worker)
 	launch_cancel(worker->app->launch, &worker->place);
 	worker_channel_close(worker);
 	worker_forget_process(worker);
+	lw_close(worker->group);
 	drop_runs(&worker->runs);
 	drop_runs(&worker->answered);
 	loop_timer_done(&worker->timer);
@@ -379,6 +381,7 @@ void worker_adopt(struct worker *worker)
 		return;
 	open_output(worker);
 	worker->tree.uid = worker_uid(worker);
+	worker_tree_adopt(worker);
 	r = lw_process_open(&worker->name, &worker->pidfd, &err);
 	if (r < 0) {
 		lw_log(LW_LOG_WARNING, "work=%s worker=%llu pid=%d ended while nobody watched",

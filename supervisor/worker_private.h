@@ -56,6 +56,7 @@ struct worker {
 	unsigned status_tries;
 	struct event *exit_event;
 	struct lw_tree tree;
+	int group; /* folder of its cgroup; -1: none, its tree is searched for */
 	char mark[80];
 	char token[WORKER_TOKEN + 1];
 	struct output *output;
@@ -124,6 +125,17 @@ WORKER_ACTION(nothing);
 WORKER_ACTION(forget_try);
 WORKER_ACTION(fail);
 WORKER_ACTION(adopt);
+
+/* worker_tree.c */
+/* A cgroup for the process that is to be spawned; *ret_entry: what it writes itself in with, or -1. */
+void worker_tree_begin(struct worker *worker, int *ret_entry);
+void worker_tree_adopt(struct worker *worker); /* the cgroup that it has already */
+/* False: nothing can be left of it, without a search. */
+bool worker_tree_may_live(struct worker *worker);
+/* A signal (0: none) to all that is left; returns how many there were. */
+size_t worker_tree_signal(struct worker *worker, int signal);
+void worker_tree_name_survivors(struct worker *worker);
+void worker_tree_done(struct worker *worker); /* nothing is left, or it is left alone */
 
 /* worker.c */
 void worker_forget_process(struct worker *worker); /* its status was fetched */
