@@ -73,6 +73,9 @@ static void on_journal(void *context)
 
 	for (size_t i = 0; i < app->work_count; i++)
 		work_on_room(app->works[i]);
+	for (size_t i = 0; i < app->worker_count; i++)
+		if (app->workers[i] != NULL)
+			worker_on_journal(app->workers[i]);
 }
 
 static int open_record(struct app *app, const char *state_dir, struct lw_err *err)

@@ -267,13 +267,16 @@ WORKER_ACTION(welcome)
 	return 0;
 }
 
-static void arm_run_timer(struct worker *worker, const struct run *run)
+/* From when the run leaves, or has left: while it cannot be put on record it does not. */
+void worker_arm_run_timer(struct worker *worker, int64_t since)
 {
+	const struct run *run = worker_in_hand(worker);
 	int64_t timeout = worker->work->config->timeout;
 
-	if (timeout != CONFIG_NONE)
+	worker->run_timer_due = journal_waits(&worker->commit);
+	if (run != NULL && timeout != CONFIG_NONE && !worker->run_timer_due)
 		loop_timer_set(&worker->run_timer,
-			       timeout - (loop_wall(worker->app->loop) - run->started));
+			       timeout - (loop_wall(worker->app->loop) - since));
 }
 
 /* The first run is in hand: the program executes in order. */
@@ -285,7 +288,7 @@ WORKER_ACTION(begin)
 		return 0;
 	output_of(worker->output, worker->pid, run->id);
 	work_on_begun(worker->work, run);
-	arm_run_timer(worker, run);
+	worker_arm_run_timer(worker, run->started);
 	return 0;
 }
 
@@ -384,6 +387,8 @@ void worker_adopt(struct worker *worker)
 	worker_tree_adopt(worker);
 	r = lw_process_open(&worker->name, &worker->pidfd, &err);
 	if (r < 0) {
+		if (!lw_process_of_this_boot(&worker->name))
+			worker->tree.leader = worker->tree.session = 0; /* numbers of others */
 		lw_log(LW_LOG_WARNING, "work=%s worker=%llu pid=%d ended while nobody watched",
 		       worker->work->config->name, (unsigned long long)worker->id,
 		       (int)worker->pid);
@@ -408,8 +413,8 @@ WORKER_ACTION(adopt)
 
 	output_of(worker->output, worker->pid,
 		  run != NULL && run->stage == STAGE_RUNNING ? run->id : 0);
-	if (run != NULL && run->stage == STAGE_RUNNING)
-		arm_run_timer(worker, run);
+	if (run != NULL)
+		worker_arm_run_timer(worker, run->started);
 	if (wait != CONFIG_NONE)
 		loop_timer_set(&worker->timer, wait);
 	return worker->asked ? worker_step(worker, WORKER_ON_STOP) : 0;

@@ -90,12 +90,14 @@ struct worker {
 	bool resend_due;
 	uint64_t in_hand; /* the run it had when it dialled, 0: none */
 	bool ack_due;
+	bool unheard; /* nobody reads: the journal takes no more reports */
 
 	/* the runs it was given, the first one is in hand */
 	struct run_list runs;
 	struct run_list answered;    /* reported while being ended: settled when the tree is gone */
 	struct loop_timer timer;     /* of the state */
 	struct loop_timer run_timer; /* timeout of the run in hand */
+	bool run_timer_due;          /* it is armed when the run has left */
 };
 
 int worker_step(struct worker *worker, enum worker_event event);
@@ -141,6 +143,7 @@ void worker_tree_done(struct worker *worker); /* nothing is left, or it is left 
 void worker_forget_process(struct worker *worker); /* its status was fetched */
 void worker_on_status_timer(struct loop_timer *timer);
 void worker_watch_exit(struct worker *worker);
+void worker_arm_run_timer(struct worker *worker, int64_t since);
 void worker_set_mark(struct worker *worker);
 void worker_record(struct worker *worker); /* its row of the journal */
 
