@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MARK_NAME  "LW_WORKER="
@@ -22,7 +23,7 @@
 #define STAT_ROOM  2048
 #define CHUNK      16384
 #define DIRENTS    32768
-#define EXEC_TRIES 200        /* yields for one that is within exec */
+#define EXEC_WAIT  50000000   /* ns for one that is within exec, which may have to wait for a CPU */
 #define KTHREAD    0x00200000 /* PF_KTHREAD: a thread of the kernel has no environment */
 
 /* Fields of /proc/PID/stat after the name, counted from the state. */
@@ -32,6 +33,7 @@ enum field {
 	FIELD_FLAGS = 6,
 	FIELD_THREADS = 17,
 	FIELD_START = 19,
+	FIELD_START_CODE = 23,
 	FIELD_ENV_START = 47,
 	FIELD_ENV_END = 48,
 	FIELD_EXIT_CODE = 49,
@@ -128,7 +130,8 @@ static bool parse_stat(const char *text, struct process *process)
 	process->start = fields[FIELD_START];
 	process->environ = fields[FIELD_ENV_END] - fields[FIELD_ENV_START];
 	process->status = (int)fields[FIELD_EXIT_CODE];
-	process->changing = fields[FIELD_ENV_END] == 0 && (fields[FIELD_FLAGS] & KTHREAD) == 0;
+	/* What exec sets after the environment is in place; 1 where we may not ask. */
+	process->changing = fields[FIELD_START_CODE] == 0 && (fields[FIELD_FLAGS] & KTHREAD) == 0;
 	/* A first thread that ended before the others looks like a zombie. */
 	process->lives = (state != 'Z' && state != 'X') || fields[FIELD_THREADS] > 1;
 	return true;
@@ -321,6 +324,14 @@ static bool is_ours(int proc, pid_t pid, uid_t other)
 		(other != 0 && owner.st_uid == other));
 }
 
+static int64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 /* A process that executes a program has no environment for a moment, and what was being read
  * of its old one ends early: then there is less than /proc/PID/stat says, or that says 0. */
 static bool look_into(int proc, const struct process *process, struct look *look, uid_t other)
@@ -331,16 +342,18 @@ static bool look_into(int proc, const struct process *process, struct look *look
 
 	if (!is_ours(proc, now.pid, other))
 		return false;
-	for (int i = 0; i < EXEC_TRIES; i++) {
-		if (read_environ(proc, now.pid, look, &size))
-			return true;
-		if (i == 0 && size > 0 && size == now.environ)
-			return first->found;
+	if (read_environ(proc, now.pid, look, &size))
+		return true;
+	if (size > 0 && size == now.environ)
+		return first->found;
+	for (int64_t end = clock_ns() + EXEC_WAIT; clock_ns() < end;) {
 		if (!read_process(proc, now.pid, &now) || !now.lives)
 			return false;
 		if (size == now.environ && !now.changing)
 			return first->found;
 		sched_yield();
+		if (read_environ(proc, now.pid, look, &size))
+			return true;
 	}
 	return first->found;
 }

@@ -200,8 +200,12 @@ static void keep(void *work)
 
 void app_free(struct app *app)
 {
+	struct lw_err err;
+
 	if (app == NULL)
 		return;
+	if (app->journal != NULL)
+		(void)!journal_stop(app->journal, &err); /* what is noted refers to works */
 	flow_free(app->flow);
 	for (size_t i = 0; i < app->work_count; i++)
 		work_free(app->works[i]);

@@ -52,7 +52,7 @@ uint64_t journal_estimate(struct journal *journal); /* about how many calls are 
 /* Writes what was noted and ends the thread; nothing is written after that. -errno: the store
  * could not take it. */
 LW_MUST_USE int journal_stop(struct journal *journal, struct lw_err *err);
-void journal_free(struct journal *journal); /* after journal_stop(); NULL is welcome */
+void journal_free(struct journal *journal); /* NULL is welcome */
 
 const char *journal_store(const struct journal *journal);     /* the store's id, hex */
 const uint8_t *journal_secret(const struct journal *journal); /* LW_KEY_SECRET bytes */

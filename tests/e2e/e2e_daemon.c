@@ -124,7 +124,7 @@ TEST(a_missing_program_ends_with_2)
 TEST(an_option_whose_function_comes_later_ends_with_2)
 {
 	static const char *const later[] = { "cache_files = { 'a' }", "overlap = 'cancel'",
-					     "lost = 'fail'", "log_keep = 3" };
+					     "log_keep = 3" };
 
 	for (size_t i = 0; i < LW_COUNT(later); i++)
 		refuses(rig_format("work 'job' { command = { 'true' }, %s }\n"
@@ -241,7 +241,7 @@ TEST(lines_bear_the_name_of_their_work_unless_no_prefix)
 
 	CHECK_INT(rig_exit(proc), 0);
 	CHECK_LINES(proc, RIG_OUT, "job | hello", 1);
-	proc = rig_supervisor(conf, "--no-prefix", NULL);
+	proc = rig_supervisor(conf, "--no-prefix", "--state-dir", rig_path("fresh"), NULL);
 	CHECK_INT(rig_exit(proc), 0);
 	CHECK_TEXT(printed(proc), "hello\nover\n");
 }
