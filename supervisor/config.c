@@ -148,7 +148,7 @@ int config_parse_umask(const char *text)
 /* ---- kinds ------------------------------------------------------------------------ */
 
 static const char *const memory_names[] = { "ever", "last", NULL };
-static const char *const overlap_names[] = { "queue", "latest", NULL };
+static const char *const overlap_names[] = { "queue", "latest", "cancel", NULL };
 static const char *const restart_names[] = { "never", "on-failure", "always", NULL };
 static const char *const lost_names[] = { "rerun", "fail", NULL };
 static const char *const durability_names[] = { "process", "power", NULL };

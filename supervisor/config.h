@@ -18,7 +18,7 @@
 #include "store.h"
 
 enum cache_memory { MEMORY_EVER, MEMORY_LAST };
-enum overlap { OVERLAP_QUEUE, OVERLAP_LATEST };
+enum overlap { OVERLAP_QUEUE, OVERLAP_LATEST, OVERLAP_CANCEL };
 enum lost { LOST_RERUN, LOST_FAIL };
 enum restart { RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS };
 
@@ -186,7 +186,7 @@ enum option_kind {
 	O(cache_ignore, NAMES, cache_ignore, "", 0, 0, TAKEN,                                       \
 	  "names of named arguments that do not count when calls are compared")                    \
 	O(overlap, OVERLAP, overlap, "queue", 0, 0, TAKEN,                                          \
-	  "a different call while one runs: queue, or latest (only the newest waits)")             \
+	  "a different call while one runs: queue, latest (only the newest waits), or cancel (the running one is stopped)") \
 	O(raise_exception, TRUTH, raise_exception, "true", 0, 0, TAKEN,                             \
 	  "a failed run raises an error in the flow")                                              \
 	O(processes, WHOLE, processes, "1", 1, 10000, RENEWS,                                        \

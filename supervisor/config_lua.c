@@ -184,13 +184,8 @@ static int read_memory(const struct reader *reader, int index, void *member)
 
 static int read_overlap(const struct reader *reader, int index, void *member)
 {
-	const char *text = text_at(reader->L, index);
-	int r;
+	int r = choice_at(reader, index);
 
-	if (text != NULL && strcmp(text, "cancel") == 0)
-		return lw_err_set(reader->err, -EINVAL,
-				  "option 'overlap' = \"cancel\" comes in a later version");
-	r = choice_at(reader, index);
 	if (r >= 0)
 		*(enum overlap *)member = (enum overlap)r;
 	return r;

@@ -38,7 +38,7 @@ struct work {
 	size_t worker_count;
 	struct run_list queue;   /* pending, in order, not with a worker */
 	struct run_list delayed; /* pending, waiting for retry_delay */
-	struct run *tentative;   /* overlap = latest: the last call of this pass */
+	struct run *tentative;   /* overlap = latest, cancel: the last call of this pass */
 	struct latest latest;
 	uint64_t recent[WORK_RECENT]; /* runs made most recently, a ring; 0: none */
 	size_t recent_at;
@@ -64,6 +64,7 @@ struct work {
 	uint64_t dropped_results;
 	struct watcher *gone_watchers; /* told when no process is left */
 	struct watcher *up_watchers;   /* told when work_is_up(), or it is stopped */
+	bool rule_waits; /* overlap = cancel: a service's call is due, after those that others made */
 	uint64_t streak; /* calls of a service that failed in a row, soon after their start */
 	struct loop_task pump;
 	struct loop_task renew;
@@ -159,7 +160,7 @@ void work_begin(struct work *work);
 /* Ends every process; runs in hand go back to the queue (the app ends, or lets go of it). */
 void work_end(struct work *work, bool at_once);
 
-/* The pass is over: the last call of it counts (overlap = latest). */
+/* The pass is over: the last call of it counts (overlap = latest, cancel). */
 void work_pass_ended(struct work *work);
 
 /* The sentence for a decision about `form`; `run` as in struct answer. (why.c) */

@@ -75,7 +75,7 @@ static void remember(struct work *work, struct run *run, struct memo *known)
 	run->flags = STORE_RUN_KEPT;
 }
 
-/* A run that never began and is not wanted any more is forgotten. */
+/* A run that is not wanted any more, and that no process has, is forgotten. */
 void work_overtake(struct work *work, struct run *run, uint64_t by)
 {
 	char reason[64];
@@ -99,10 +99,12 @@ static void overtake_all(struct work *work, struct run_list *list, uint64_t by)
 
 static void enqueue(struct work *work, struct run *run)
 {
-	if (work->config->overlap == OVERLAP_LATEST) {
+	if (work->config->overlap != OVERLAP_QUEUE) {
 		overtake_all(work, &work->queue, run->id);
 		overtake_all(work, &work->delayed, run->id);
 	}
+	if (work->config->overlap == OVERLAP_CANCEL)
+		work_cancel_running(work, run->id);
 	run->rank = ++work->rank_last;
 	run_list_append(&work->queue, run);
 	journal_run(work->app->journal, run);
@@ -156,7 +158,7 @@ int work_make_run(struct work *work, struct lw_key key, struct lw_slice form, st
 	journal_run(app->journal, run);
 	app_changed(app, "run");
 	resume_stopped(work);
-	if (by == FROM_FLOW && app->in_pass && work->config->overlap == OVERLAP_LATEST)
+	if (by == FROM_FLOW && app->in_pass && work->config->overlap != OVERLAP_QUEUE)
 		work->tentative = run;
 	else
 		enqueue(work, run);
@@ -254,7 +256,7 @@ static void log_answer(const struct work *work, const struct asked *asked, uint6
 	       (unsigned long long)id, decision_name(asked->decision), lw_buf_text(&why));
 }
 
-/* overlap = latest: an earlier call of this pass does not count any more. */
+/* overlap = latest and cancel: an earlier call of this pass does not count any more. */
 static void drop_tentative(struct work *work, const struct memo *by)
 {
 	struct run *run = work->tentative;

@@ -256,12 +256,29 @@ void work_call_service(struct work *work)
 		lw_log(LW_LOG_ERROR, "work=%s cannot be called: %s", work->config->name, err.text);
 }
 
+/* overlap = cancel: the rule's own call would stop one that somebody made. It comes after it. */
+static bool others_come_first(const struct work *work)
+{
+	return work->config->overlap == OVERLAP_CANCEL && work_live_runs(work) > 0;
+}
+
 void work_on_again(struct loop_timer *timer)
 {
 	struct work *work = LW_OWNER(timer, struct work, again);
 
-	if (work_may_run(work))
+	if (!work_may_run(work))
+		return;
+	work->rule_waits = others_come_first(work);
+	if (!work->rule_waits)
 		work_call_service(work);
+}
+
+void work_service_goes_on(struct work *work)
+{
+	if (others_come_first(work))
+		return;
+	work->rule_waits = false;
+	loop_timer_set(&work->again, 0);
 }
 
 void work_service_over(struct work *work, const struct run *run)

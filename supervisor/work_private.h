@@ -20,6 +20,10 @@ LW_MUST_USE int work_make_run(struct work *work, struct lw_key key, struct lw_sl
 void work_overtake(struct work *work, struct run *run, uint64_t by);
 void work_set_latest(struct work *work, struct run *run);
 
+/* work_steer.c */
+/* overlap = cancel: every run that a process has in hand is forgotten, and stopped for the run `by`. */
+void work_cancel_running(struct work *work, uint64_t by);
+
 /* work_run.c: each end of a run goes through work_finish(), which gives up the reference of whoever held the run. */
 bool work_may_run(const struct work *work);
 void work_finish(struct work *work, struct run *run, enum stage stage, const char *reason,
@@ -34,5 +38,6 @@ void work_on_renew(struct loop_task *task);
 void work_on_again(struct loop_timer *timer);
 void work_on_balance(struct loop_timer *timer);
 void work_service_over(struct work *work, const struct run *run);
+void work_service_goes_on(struct work *work); /* work->rule_waits, and a run of others is over */
 
 #endif

@@ -114,6 +114,28 @@ void work_kill(struct work *work)
 			end_process(work->workers[i], ENDING_STOPPED, "killed by operator", true);
 }
 
+/* Asked as by a restart: the process has until stop_timeout to end well, another one comes, and the
+ * run is over when nothing of the tree is left. Its call is forgotten now, so that the same call
+ * made again meanwhile is a new run and not one that is about to end. */
+static void cancel(struct worker *worker, struct run *run, uint64_t by)
+{
+	if (run->ending == ENDING_STOPPED) /* stopped or killed, or cancelled before */
+		return;
+	work_forget_memo(run->work, run->memo);
+	run->overtaken_by = by;
+	end_process(worker, ENDING_STOPPED, NULL, false);
+}
+
+void work_cancel_running(struct work *work, uint64_t by)
+{
+	for (size_t i = 0; i < work->worker_count; i++) {
+		struct run *run = worker_in_hand(work->workers[i]);
+
+		if (run != NULL)
+			cancel(work->workers[i], run, by);
+	}
+}
+
 void work_restart(struct work *work, bool by_flow)
 {
 	undo_stop(work, by_flow);
