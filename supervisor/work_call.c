@@ -332,6 +332,22 @@ static void answer_known(struct work *work, const struct asked *asked, struct an
 	drop_tentative(work, memo);
 }
 
+/* What nobody can decide yet. Operators' calls wait for the files before they come here. */
+static int answer_later(const struct work *work, enum caller by, struct answer *answer,
+			struct lw_err *err)
+{
+	if (by != FROM_FLOW)
+		return lw_err_set(err, -EBUSY, "work '%s': its cache_files are being read",
+				  work->config->name);
+	*answer = (struct answer){
+		.decision = DECISION_HELD,
+		.why = WHY_FILES,
+		.stage = STAGE_PENDING,
+		.ends_pass = !work->config->parallel,
+	};
+	return 0;
+}
+
 int work_call_form(struct work *work, struct lw_slice call, struct lw_slice form, enum caller by,
 		   struct answer *ret_answer, struct lw_err *err)
 {
@@ -343,6 +359,9 @@ int work_call_form(struct work *work, struct lw_slice call, struct lw_slice form
 	if (work->retired)
 		return lw_err_set(err, -ESTALE, "work '%s' has left: no pass makes it any more",
 				  work->config->name);
+	r = work_ask_files(work, err);
+	if (r != 0)
+		return r < 0 ? r : answer_later(work, by, answer, err);
 	ask(work, form, by, &asked);
 	*answer = (struct answer){ .decision = asked.decision, .why = asked.why, .key = asked.key };
 	if (asked.decision == DECISION_RUN) {
@@ -374,8 +393,10 @@ int work_explain(struct work *work, struct lw_slice call, struct answer *ret_ans
 	const struct run *run = NULL;
 	int r = lw_call_canon(call, &work->config->cache_ignore, &work->app->scratch, &form, err);
 
-	if (r < 0)
-		return r;
+	if (r >= 0)
+		r = work_ask_files(work, err);
+	if (r != 0)
+		return r < 0 ? r : answer_later(work, FROM_API, ret_answer, err);
 	ask(work, form, FROM_API, &asked);
 	*ret_answer = (struct answer){
 		.decision = asked.decision,

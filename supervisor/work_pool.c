@@ -86,7 +86,8 @@ void work_on_pump(struct loop_task *task)
 	struct work *work = LW_OWNER(task, struct work, pump);
 	struct worker *worker;
 
-	if (!work_may_run(work) || !journal_takes_runs(work->app->journal))
+	if (!work_may_run(work) || !journal_takes_runs(work->app->journal) ||
+	    work_awaits_files(work))
 		return;
 	while (work->queue.first != NULL && (worker = pick(work)) != NULL) {
 		struct run *run = work->queue.first;
@@ -247,6 +248,10 @@ void work_call_service(struct work *work)
 	struct lw_slice form;
 	int r;
 
+	work->rule_waits = false;
+	work->waits_for_files = work->files != NULL && files_state(work->files) != FILES_KNOWN;
+	if (work->waits_for_files) /* it is called when they are known */
+		return;
 	service_call(work, &call);
 	r = lw_call_canon(lw_buf_slice(&call), &work->config->cache_ignore, &app->scratch, &form,
 			  &err);

@@ -8,6 +8,14 @@
 void work_settle_pool(struct work *work); /* no process is left */
 void work_note_status(struct work *work, const struct run *run);
 
+/* work_files.c */
+void work_take_files(struct work *work); /* config->cache_files */
+void work_make_head(struct work *work);
+/* 0: the files are known, or there are none; 1: a call has to wait for them; -EIO. */
+LW_MUST_USE int work_ask_files(struct work *work, struct lw_err *err);
+/* The files are those of the run's key. */
+bool work_sees_its_files(const struct work *work, const struct run *run);
+
 /* work_call.c */
 /* The call of a memo is forgotten; its run stays in the history. NULL is welcome. */
 void work_forget_memo(struct work *work, struct memo *memo);

@@ -215,6 +215,8 @@ void work_attempt_failed(struct work *work, struct run *run, const char *reason,
 
 void work_on_begun(struct work *work, struct run *run)
 {
+	if (!work_sees_its_files(work, run))
+		work_forget_memo(work, run->memo);
 	move(work, run, STAGE_RUNNING, NULL, NULL);
 }
 

@@ -205,17 +205,22 @@ static int by_id(const void *a, const void *b)
 	return (one > other) - (one < other);
 }
 
+/* 1, or 0 for one whose files are not what they were: it would run by a key that is not its own. */
 static int retry_run(struct work *work, uint64_t id, struct lw_err *err)
 {
 	struct cache *cache = work->app->cache;
 	struct run *run = app_run(work->app, id, err), *made;
 	struct lw_slice form;
+	int r;
 
 	if (run == NULL)
 		return -EIO;
+	if (!work_sees_its_files(work, run))
+		return 0;
 	form = (struct lw_slice){ run->form, run->form_size };
-	return work_make_run(work, run->key, form, run->call, cache_find(cache, run->key, form),
-			     FROM_API, WHY_RETRY, &made, err);
+	r = work_make_run(work, run->key, form, run->call, cache_find(cache, run->key, form),
+			  FROM_API, WHY_RETRY, &made, err);
+	return r < 0 ? r : 1;
 }
 
 int work_retry(struct work *work, struct lw_slice call, struct lw_err *err)
@@ -234,7 +239,7 @@ int work_retry(struct work *work, struct lw_slice call, struct lw_err *err)
 		qsort(ids.list, ids.count, sizeof(*ids.list), by_id);
 	for (size_t i = 0; r >= 0 && i < ids.count; i++) {
 		r = retry_run(work, ids.list[i], err);
-		n += r >= 0;
+		n += r > 0;
 	}
 	free(ids.list);
 	if (r < 0)

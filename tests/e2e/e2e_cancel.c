@@ -109,8 +109,8 @@ TEST(a_call_that_was_stopped_for_another_is_forgotten_and_runs_again)
 
 TEST(the_next_run_of_a_command_begins_when_the_tree_of_the_last_one_is_gone)
 {
-	struct rig_proc *proc = rig_up("work 'job' { " COMMAND " }\nfunction flow() end\n",
-				       "--no-prefix", NULL);
+	struct rig_proc *proc =
+		rig_up("work 'job' { " COMMAND " }\nfunction flow() end\n", "--no-prefix", NULL);
 	double first = call("[1]"), second;
 	const char *line = rig_line(proc, RIG_OUT, "sleeper ");
 	pid_t sleeper = (pid_t)atoi(line + strlen("sleeper "));
@@ -163,11 +163,12 @@ TEST(a_call_that_was_stopped_for_another_never_fails_the_flow)
 
 TEST(a_supervisor_that_dies_while_it_stops_a_run_leaves_that_to_the_next_one)
 {
-	struct rig_proc *proc = rig_up(
-		"work 'job' { command = { 'sh', '-c', 'trap \"\" TERM; echo began $0; while [ $0 = 1 ]; "
-		"do sleep 0.1; done', '{1}' }, parallel = true, overlap = 'cancel', stop_timeout = 2 }\n"
-		"function flow() end\n",
-		"--no-prefix", NULL);
+	struct rig_proc *proc = rig_up("work 'job' { command = { 'sh', '-c', 'trap \"\" TERM; echo "
+				       "began $0; while [ $0 = 1 ]; "
+				       "do sleep 0.1; done', '{1}' }, parallel = true, overlap = "
+				       "'cancel', stop_timeout = 2 }\n"
+				       "function flow() end\n",
+				       "--no-prefix", NULL);
 	double first = call("[1]"), second;
 
 	rig_line(proc, RIG_OUT, "began 1");
@@ -184,9 +185,10 @@ TEST(a_supervisor_that_dies_while_it_stops_a_run_leaves_that_to_the_next_one)
 TEST(without_a_flow_the_call_of_args_comes_back_after_the_call_that_stopped_it)
 {
 	rig_gate("gate");
-	struct rig_proc *proc = rig_up("work 'job' { program = { lw.env('FAKE'), 'serve' },"
-				       " overlap = 'cancel', args = { act = 'gate', value = 1 } }\n",
-				       "--no-prefix", NULL);
+	struct rig_proc *proc =
+		rig_up("work 'job' { program = { lw.env('FAKE'), 'serve' },"
+		       " overlap = 'cancel', args = { act = 'gate', value = 1 } }\n",
+		       "--no-prefix", NULL);
 	double other;
 
 	rig_line(proc, RIG_OUT, "waiting value=1");
