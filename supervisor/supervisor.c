@@ -252,6 +252,7 @@ static int build(struct supervisor *supervisor, struct lw_err *err)
 	supervisor->app->child_files = supervisor->child_files;
 	supervisor->app->drain = supervisor->options->drain;
 	supervisor->app->on_over = on_over;
+	files_read_with(supervisor->app->files, "/proc/self/exe");
 	supervisor->app->on_reloaded = on_reloaded;
 	r = dial_new(supervisor->app, supervisor->worker_socket, &supervisor->dial, err);
 	supervisor->app->dial = supervisor->dial;

@@ -101,8 +101,11 @@ Test(config, an_error_names_file_line_key_and_what_was_meant)
 		{ WORK("args = { print }"),
 		  "app.conf:1: work 'train': option 'args': args: [1]: a function cannot be an "
 		  "argument" },
-		{ WORK("overlap = 'cancel'"), "app.conf:1: work 'train': option 'overlap' = "
-					      "\"cancel\" comes in a later version" },
+		{ WORK("cache_files = { 'a', '' }"),
+		  "app.conf:1: work 'train': option 'cache_files': [2] names no file" },
+		{ WORK("cache_files = 3"),
+		  "app.conf:1: work 'train': option 'cache_files' wants a path or pattern "
+		  "(\"data/*.csv\"), or a list of them, not 3" },
 		{ "work 'train' {}",
 		  "app.conf:1: work 'train': option 'command' or 'program' is missing" },
 		{ "work 'train' { command = { 'true' }, program = 'true' }",
@@ -161,7 +164,7 @@ Test(config, an_error_names_file_line_key_and_what_was_meant)
 
 Test(config, options_of_later_versions_are_refused_with_that_sentence)
 {
-	static const char *const later[] = { "cache_files", "log_max_size", "log_keep" };
+	static const char *const later[] = { "log_max_size", "log_keep" };
 
 	for (size_t i = 0; i < LW_COUNT(later); i++) {
 		char text[200], wanted[200];
