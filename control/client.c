@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -274,4 +275,32 @@ int client_ask(const char *socket, const char *method, const char *path, const c
 		lw_buf_add(&out, body, strlen(body));
 	send_all(fd, &out);
 	return receive(fd, timeout > 0 ? now() + timeout : 0, ticker, ret_reply, err);
+}
+
+/* ---- the end of the supervisor ---------------------------------------------------------------- */
+
+int client_listener(const char *socket)
+{
+	LW_AUTO(lw_close) int fd = lw_socket_dial(socket, NULL);
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof(peer);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.pid <= 0)
+		return -1;
+	return (int)syscall(SYS_pidfd_open, peer.pid, 0);
+}
+
+int client_await_end(int pidfd, double timeout, struct lw_err *err)
+{
+	double until = timeout > 0 ? now() + timeout : 0;
+	struct pollfd over = { .fd = pidfd, .events = POLLIN };
+	int r = 0;
+
+	while (r == 0 && poll(&over, 1, 0) == 0) {
+		if (until > 0 && now() >= until)
+			return lw_err_set(err, -ETIMEDOUT,
+					  "the supervisor has not ended within the time given");
+		r = await(pidfd, until, err);
+	}
+	return r;
 }

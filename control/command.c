@@ -3,6 +3,7 @@
  * Called by main(). From the table come dispatch, arity, the options a verb takes, and help.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #define READ_SECONDS 30.0 /* for an answer that needs no waiting */
 #define TICK_SECONDS 0.2  /* between two looks at a run that is waited for */
 #define COMMAND_MOST 4000 /* bytes of a command to be pasted */
+#define RUNS_SHOWN   20   /* unless --limit says otherwise */
 
 /* A command line on its way through. */
 struct job {
@@ -27,7 +29,8 @@ struct job {
 };
 
 /* clang-format off */
-#define STEER (OPT_WAIT | OPT_NO_WAIT | OPT_TIMEOUT)
+#define STEER  (OPT_WAIT | OPT_NO_WAIT | OPT_TIMEOUT)
+#define FILTER (OPT_FAILED | OPT_STAGE | OPT_SINCE | OPT_LIMIT | OPT_BEFORE)
 /*        verb      arguments          min max options                does      sentence */
 #define COMMANDS(C)                                                                                               \
 	C(status,   "[WORK]",          0, 1,  OPT_TIMEOUT,           status,   "show the app and every work, or one")      \
@@ -38,12 +41,14 @@ struct job {
 	C(kill,     "WORK",            1, 1,  STEER,                 steer,    "kill the processes of a work; its run is stopped") \
 	C(run,      "WORK [ARGS...]",  1, -1, STEER,                 run,      "make a call; --wait: and wait for its run") \
 	C(retry,    "WORK [ARGS...]",  1, -1, OPT_ALL | STEER,   retry,    "run again a call that failed or was stopped; --wait: and wait for its run") \
-	C(forget,   "WORK [ARGS...]",  1, -1, OPT_ALL | OPT_TIMEOUT, forget, "forget a call, so that it runs again")     \
+	C(forget,   "WORK [ARGS...]",  1, -1, OPT_ALL | OPT_OLDER | OPT_TIMEOUT, forget, "forget a call, so that it runs again")     \
 	C(explain,  "WORK [ARGS...]",  1, -1, OPT_TIMEOUT,           explain,  "what a call would do, and why")            \
-	C(runs,     "[WORK]",          0, 1,  OPT_LIMIT | OPT_TIMEOUT, runs,   "show the latest runs of a work, or of all") \
-	C(show,     "ID",              1, 1,  OPT_TIMEOUT,           show,     "show one run")                             \
+	C(runs,     "[WORK]",          0, 1,  FILTER | OPT_TIMEOUT,  runs,     "show the latest runs of a work, or of all") \
+	C(show,     "ID",              1, 1,  OPT_TIMEOUT,           show,     "show one run, of all on record")           \
 	C(state,    "[PATCH]",         0, -1, OPT_TIMEOUT,           state,    "show the flow's state, or change it: JSON merge patch or name=value") \
-	C(shutdown, "",                0, 0,  STEER,                 shutdown, "stop the works, then the app")             \
+	C(reload,   "",                0, 0,  OPT_DRY | OPT_TIMEOUT, reload,   "read app.conf again and take over what has changed") \
+	C(backup,   "FILE",            1, 1,  OPT_TIMEOUT,           backup,   "copy the record of what ran to a new file") \
+	C(shutdown, "",                0, 0,  OPT_KEEP | STEER,      shutdown, "stop the works, then the app")             \
 	C(help,     "[VERB]",          0, 1,  0,                     help,     "show the verbs, or one")
 /* clang-format on */
 
@@ -57,6 +62,8 @@ static int do_explain(struct job *job);
 static int do_runs(struct job *job);
 static int do_show(struct job *job);
 static int do_state(struct job *job);
+static int do_reload(struct job *job);
+static int do_backup(struct job *job);
 static int do_shutdown(struct job *job);
 static int do_help(struct job *job);
 
@@ -186,7 +193,8 @@ static int complain_nobody(const struct job *job, int r, const struct lw_err *er
 static int complain_ask(const struct job *job, int r, const struct lw_err *err)
 {
 	bool waits = strcmp(job->verb, "run") == 0 || strcmp(job->verb, "retry") == 0;
-	const char *goes_on = waits ? "; the run goes on" : "";
+	bool copies = strcmp(job->verb, "backup") == 0;
+	const char *goes_on = waits ? "; the run goes on" : copies ? "; the copy goes on" : "";
 
 	if (r == -EINTR)
 		return complain(LWCTL_INTERRUPTED, "interrupted%s", goes_on);
@@ -497,20 +505,31 @@ static int do_run(struct job *job)
 	return LWCTL_DONE;
 }
 
+/* The body for all calls, or for the older ones. */
+static char *all_calls(const struct job *job)
+{
+	if (!given(job, OPT_OLDER))
+		return lw_strdup("{\"all\":true}");
+	return lw_format("{\"all\":true,\"before\":%.6f}",
+			 screen_of(stdout).now - job->options.older);
+}
+
 /* The body of retry and forget: a call, or all. */
 static int get_calls(const struct job *job, char **ret_text)
 {
+	bool forgets = strcmp(job->verb, "forget") == 0;
+	int ways = (job->word_count > 1) + given(job, OPT_ALL) + given(job, OPT_OLDER);
 	int status;
 
 	*ret_text = NULL;
-	if (given(job, OPT_ALL) == (job->word_count > 1))
+	if (ways != 1)
 		return complain(LWCTL_USAGE,
 				"%s takes either the arguments of the call ('[]' when it has none) "
-				"or --all",
-				job->verb);
+				"or --all%s",
+				job->verb, forgets ? " or --older-than" : "");
 	status = get_call(job, ret_text);
 	if (status == LWCTL_DONE && *ret_text == NULL)
-		*ret_text = lw_strdup("{\"all\":true}");
+		*ret_text = all_calls(job);
 	return status;
 }
 
@@ -635,22 +654,56 @@ static int do_explain(struct job *job)
 	return LWCTL_DONE;
 }
 
+static long limit_of(const struct job *job)
+{
+	return given(job, OPT_LIMIT) ? job->options.limit : RUNS_SHOWN;
+}
+
+/* "?limit=20&stage=failed" */
+static char *runs_query(const struct job *job)
+{
+	const struct options *options = &job->options;
+	LW_AUTO_BUF query = { 0 };
+
+	lw_buf_printf(&query, "?limit=%ld", limit_of(job));
+	if (given(job, OPT_FAILED | OPT_STAGE))
+		lw_buf_printf(&query, "&stage=%s",
+			      given(job, OPT_FAILED) ? "failed" : options->stage);
+	if (given(job, OPT_SINCE))
+		lw_buf_printf(&query, "&since=%.6f", options->since);
+	if (given(job, OPT_BEFORE))
+		lw_buf_printf(&query, "&before=%" PRId64, options->before);
+	return lw_strdup(lw_buf_text(&query));
+}
+
+/* To a person: how to go on when a page is full. */
+static void print_older(const struct job *job, const struct screen *screen, const json_t *runs)
+{
+	size_t count = json_array_size(runs);
+
+	if (screen->width > 0 && count == (size_t)limit_of(job))
+		(void)printf("(older ones: --before %" JSON_INTEGER_FORMAT ")\n",
+			     count_in(json_array_get(runs, count - 1), "id"));
+}
+
 /* Of one work, or of all in one list. */
 static int do_runs(struct job *job)
 {
-	long limit = given(job, OPT_LIMIT) ? job->options.limit : 20;
 	bool one = job->word_count > 0;
-	LW_AUTO(lw_free) char *query = lw_format("?limit=%ld", limit);
+	LW_AUTO(lw_free) char *query = runs_query(job);
 	LW_AUTO(lw_free)
 	char *path = one ? work_path(job, "runs", query) : lw_format("/api/v1/runs%s", query);
 	struct screen screen = screen_of(stdout);
 	int status = get(job, path);
+	const json_t *runs;
 
 	if (status != LWCTL_DONE)
 		return status;
 	if (given(job, OPT_JSON))
 		return pass_through(job);
-	print_runs(&screen, json_object_get(answer_of(job), "runs"), !one);
+	runs = json_object_get(answer_of(job), "runs");
+	print_runs(&screen, runs, !one);
+	print_older(job, &screen, runs);
 	return LWCTL_DONE;
 }
 
@@ -686,18 +739,100 @@ static int do_state(struct job *job)
 	return status == LWCTL_DONE ? pass_through(job) : status;
 }
 
+static int do_reload(struct job *job)
+{
+	struct screen screen = screen_of(stdout);
+	int status =
+		ask(job, "POST",
+		    given(job, OPT_DRY) ? "/api/v1/app/reload?dry_run=true" : "/api/v1/app/reload",
+		    NULL, READ_SECONDS);
+
+	if (status != LWCTL_DONE)
+		return status;
+	if (given(job, OPT_JSON))
+		return pass_through(job);
+	print_reload(&screen, answer_of(job));
+	return LWCTL_DONE;
+}
+
+/* {"path": ...}: the supervisor's folder is another one. LWCTL_USAGE after it was complained of. */
+static int backup_body(const struct job *job, char **ret_text)
+{
+	const char *file = job->words[0];
+	LW_AUTO(lw_free) char *folder = NULL;
+	LW_AUTO(lw_free) char *path = NULL;
+	json_t *body;
+
+	*ret_text = NULL;
+	if (file[0] == '\0')
+		return complain(LWCTL_USAGE, "the name of the file is empty");
+	if (file[0] != '/' && (folder = realpath(".", NULL)) == NULL)
+		return complain(LWCTL_FAILED, "cannot tell which folder this is: %s",
+				strerror(errno));
+	path = folder != NULL ? lw_format("%s/%s", folder, file) : lw_strdup(file);
+	body = json_pack("{s:s}", "path", path);
+	if (body == NULL)
+		return complain(LWCTL_USAGE, "the path of the file is no UTF-8");
+	*ret_text = json_dumps(body, JSON_COMPACT);
+	json_decref(body);
+	return LWCTL_DONE;
+}
+
+/* Copying takes as long as it takes. */
+static int do_backup(struct job *job)
+{
+	LW_AUTO(lw_free) char *body = NULL;
+	LW_AUTO_BUF path = { 0 };
+	int status = backup_body(job, &body);
+
+	if (status != LWCTL_DONE)
+		return status;
+	client_catch_interrupt();
+	status = ask(job, "POST", "/api/v1/app/backup", body, 0);
+	if (status != LWCTL_DONE)
+		return status;
+	if (given(job, OPT_JSON))
+		return pass_through(job);
+	print_clean(&path, text_in(answer_of(job), "path"));
+	(void)printf("backup: '%s'\n", lw_buf_text(&path));
+	return LWCTL_DONE;
+}
+
+/* Asks the supervisor to end, and waits until it has unless `at_once`. */
+static int end_supervisor(struct job *job, const char *path, bool at_once)
+{
+	LW_AUTO(lw_close) int listener = -1;
+	struct lw_err err = { 0 };
+	int status, r;
+
+	if (find_socket(job, &err) < 0)
+		return complain_socket(job, &err);
+	if (!at_once)
+		listener = client_listener(job->socket);
+	status = ask(job, "POST", path, NULL, 0);
+	if (status != LWCTL_DONE || listener < 0)
+		return status;
+	r = client_await_end(listener, job->options.timeout, &err);
+	return r < 0 ? complain_ask(job, r, &err) : LWCTL_DONE;
+}
+
 static int do_shutdown(struct job *job)
 {
 	bool at_once = given(job, OPT_NO_WAIT);
+	bool keep = given(job, OPT_KEEP);
+	LW_AUTO(lw_free)
+	char *path = lw_format("/api/v1/app/stop?wait=%s%s", at_once ? "false" : "true",
+			       keep ? "&keep_works=true" : "");
 	int status;
 
 	client_catch_interrupt();
-	status = ask(job, "POST", at_once ? "/api/v1/app/stop?wait=false" : "/api/v1/app/stop",
-		     NULL, 0);
+	status = end_supervisor(job, path, at_once);
 	if (status != LWCTL_DONE)
 		return status;
 	if (!given(job, OPT_JSON))
-		(void)printf("the app %s\n", at_once ? "is stopping" : "has stopped");
+		(void)printf("the %s %s%s\n", keep ? "supervisor" : "app",
+			     at_once ? "is stopping" : "has stopped",
+			     keep ? "; the works go on" : "");
 	else if (job->reply.body.size > 0)
 		(void)pass_through(job);
 	else

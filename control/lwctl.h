@@ -36,6 +36,13 @@ enum {
 	OPT_HELP = 1 << 8,
 	OPT_VERSION = 1 << 9,
 	OPT_STATE_DIR = 1 << 10,
+	OPT_FAILED = 1 << 11,
+	OPT_STAGE = 1 << 12,
+	OPT_SINCE = 1 << 13,
+	OPT_BEFORE = 1 << 14,
+	OPT_OLDER = 1 << 15,
+	OPT_KEEP = 1 << 16,
+	OPT_DRY = 1 << 17,
 };
 #define OPT_EVERYWHERE (OPT_CONF | OPT_SOCKET | OPT_STATE_DIR | OPT_JSON | OPT_HELP | OPT_VERSION)
 
@@ -46,6 +53,10 @@ struct options {
 	const char *state_dir;
 	double timeout; /* seconds; 0: none */
 	long limit;
+	const char *stage;
+	double since;       /* seconds since 1970 */
+	double older;       /* seconds ago */
+	int64_t before;     /* the id of a run */
 	const char **words; /* the verb and its arguments; points into argv */
 	size_t word_count;
 };
@@ -55,6 +66,11 @@ LW_MUST_USE int options_parse(int argc, const char *const *argv, const char **ro
 			      struct options *ret_options, struct lw_err *err);
 void options_help(FILE *out, int which); /* a line for each option of `which` */
 const char *option_name(int which);      /* of the first of `which`, without dashes */
+
+/* "90s", "2h", "1.5d": seconds. A moment is such a time ago, "2026-11-25 10:00" (local; with
+ * seconds or without a time of day too) or "@seconds" since 1970. -EINVAL. */
+LW_MUST_USE int age_parse(const char *text, double *ret_seconds);
+LW_MUST_USE int moment_parse(const char *text, double now, double *ret_seconds);
 
 /* Numbers in answers and arguments may be text with U+0000. */
 #define JSON_READ (JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL)
@@ -97,6 +113,12 @@ LW_MUST_USE int client_parse(struct lw_slice in, bool end, struct reply *ret_rep
 			     struct lw_err *err);
 void client_catch_interrupt(void); /* INT ends a waiting client_ask() with -EINTR */
 
+/* A pidfd of the supervisor at a socket; -1: the kernel does not tell. It answers that it has
+ * stopped a moment before the next one can have its state directory. */
+int client_listener(const char *socket);
+/* Until that process has ended. As client_ask(). */
+LW_MUST_USE int client_await_end(int pidfd, double timeout, struct lw_err *err);
+
 /* "a b" to "a%20b", as one segment of a path; caller frees. */
 char *client_encode(const char *text);
 
@@ -114,9 +136,11 @@ void print_status(const struct screen *screen, const json_t *app, const json_t *
 void print_work(const struct screen *screen, const json_t *work);
 void print_run(const struct screen *screen, const json_t *run);
 void print_runs(const struct screen *screen, const json_t *runs, bool with_work);
+void print_reload(const struct screen *screen, const json_t *answer);
 void print_line(const struct screen *screen, const char *name, const char *text);
 void print_clean(struct lw_buf *out, const char *text);     /* one line, no control characters */
 void print_duration(double seconds, char text[32]);         /* "12 ms", "3.2 s", "4m05s" */
+void print_bytes(int64_t bytes, char text[32]);             /* "812 B", "1.2 MiB" */
 void print_progress(const json_t *object, struct lw_buf *); /* "40 %", or nothing */
 
 /* ---- the progress of a run that is waited for (progress.c) ------------------------------------ */

@@ -6,11 +6,14 @@
 #include <errno.h>
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "lwctl.h"
 
 #define TIMEOUT_MOST 1e9
 #define LIMIT_MOST   1000 /* as the API has it */
+#define AGE_MOST     1e9  /* seconds: 31 years */
+#define MOMENT_MOST  1e11 /* as the API has it */
 
 /* clang-format off */
 static const struct option_row {
@@ -28,7 +31,14 @@ static const struct option_row {
 	{ "no-wait",   0,   OPT_NO_WAIT,   NULL,       "answer at once" },
 	{ "timeout",   0,   OPT_TIMEOUT,   "SECONDS",  "stop waiting after that time" },
 	{ "all",       0,   OPT_ALL,       NULL,       "every call of the work" },
+	{ "older-than", 0,  OPT_OLDER,     "AGE",      "only calls that ended longer ago: 12h, 7d" },
 	{ "limit",     0,   OPT_LIMIT,     "N",        "so many runs at most" },
+	{ "failed",    0,   OPT_FAILED,    NULL,       "only runs that failed" },
+	{ "stage",     0,   OPT_STAGE,     "STAGE",    "only runs in that stage" },
+	{ "since",     0,   OPT_SINCE,     "TIME",     "only runs made since: 2h (ago), \"2026-11-25 10:00\" or @SECONDS" },
+	{ "before",    0,   OPT_BEFORE,    "ID",       "only runs with a smaller number" },
+	{ "keep-works", 0,  OPT_KEEP,      NULL,       "leave the works to the next supervisor" },
+	{ "dry-run",   0,   OPT_DRY,       NULL,       "only say what would be done" },
 	{ "help",      'h', OPT_HELP,      NULL,       "print this" },
 	{ "version",   'V', OPT_VERSION,   NULL,       "print the version" },
 };
@@ -113,6 +123,113 @@ static int take_limit(struct options *options, const char *value, struct lw_err 
 	return 0;
 }
 
+/* ---- times ---------------------------------------------------------------------------------- */
+
+int age_parse(const char *text, double *ret_seconds)
+{
+	/* clang-format off */
+	static const struct { const char *unit; double seconds; } units[] = {
+		{ "ms", 1e-3 }, { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 },
+	};
+	/* clang-format on */
+	char *unit;
+	double number = strtod(text, &unit);
+
+	if (text[0] < '0' || text[0] > '9')
+		return -EINVAL;
+	for (size_t i = 0; i < LW_COUNT(units); i++) {
+		if (strcmp(unit, units[i].unit) != 0)
+			continue;
+		*ret_seconds = number * units[i].seconds;
+		return *ret_seconds <= AGE_MOST ? 0 : -EINVAL;
+	}
+	return -EINVAL;
+}
+
+static int date_parse(const char *text, double *ret_seconds)
+{
+	static const char *const formats[] = { "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S",
+					       "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d" };
+
+	for (size_t i = 0; i < LW_COUNT(formats); i++) {
+		struct tm at = { 0 }, day;
+		const char *end = strptime(text, formats[i], &at);
+
+		if (end == NULL || *end != '\0')
+			continue;
+		day = at;
+		(void)timegm(&day);
+		if (day.tm_mday != at.tm_mday) /* February 30 */
+			return -EINVAL;
+		at.tm_isdst = -1;
+		*ret_seconds = (double)mktime(&at);
+		return *ret_seconds > 0 ? 0 : -EINVAL;
+	}
+	return -EINVAL;
+}
+
+int moment_parse(const char *text, double now, double *ret_seconds)
+{
+	char *end;
+	double age;
+
+	if (text[0] == '@' && text[1] >= '0' && text[1] <= '9') {
+		*ret_seconds = strtod(text + 1, &end);
+		return *end == '\0' && *ret_seconds < MOMENT_MOST ? 0 : -EINVAL;
+	}
+	if (age_parse(text, &age) < 0)
+		return date_parse(text, ret_seconds);
+	*ret_seconds = now - age;
+	return 0;
+}
+
+static int take_since(struct options *options, const char *value, struct lw_err *err)
+{
+	if (moment_parse(value, screen_of(stdout).now, &options->since) == 0)
+		return 0;
+	return lw_err_set(err, -EINVAL,
+			  "option '--since' takes a time ago (90s, 2h, 7d), a local time "
+			  "(\"2026-11-25 10:00\") or @seconds, not '%s'",
+			  value);
+}
+
+static int take_older(struct options *options, const char *value, struct lw_err *err)
+{
+	if (age_parse(value, &options->older) == 0)
+		return 0;
+	return lw_err_set(err, -EINVAL,
+			  "option '--older-than' takes a number and a unit (90s, 30m, 12h, 7d), "
+			  "not '%s'",
+			  value);
+}
+
+static int take_before(struct options *options, const char *value, struct lw_err *err)
+{
+	char *end;
+
+	errno = 0;
+	options->before = strtoll(value, &end, 10);
+	if (value[0] >= '1' && value[0] <= '9' && *end == '\0' && errno == 0)
+		return 0;
+	return lw_err_set(err, -EINVAL, "option '--before' takes the number of a run, not '%s'",
+			  value);
+}
+
+static int take_stage(struct options *options, const char *value, struct lw_err *err)
+{
+	static const char *const stages[] = { "pending", "running", "succeeded", "failed",
+					      "stopped" };
+
+	options->stage = value;
+	for (size_t i = 0; i < LW_COUNT(stages); i++)
+		if (strcmp(value, stages[i]) == 0)
+			return 0;
+	return lw_err_set(err, -EINVAL,
+			  "option '--stage' takes pending, running, succeeded, failed or stopped, "
+			  "not '%s'",
+			  value);
+}
+
 static int take(struct options *options, const struct option_row *row, const char *value,
 		struct lw_err *err)
 {
@@ -134,6 +251,18 @@ static int take(struct options *options, const struct option_row *row, const cha
 		break;
 	case OPT_LIMIT:
 		r = take_limit(options, value, err);
+		break;
+	case OPT_STAGE:
+		r = take_stage(options, value, err);
+		break;
+	case OPT_SINCE:
+		r = take_since(options, value, err);
+		break;
+	case OPT_BEFORE:
+		r = take_before(options, value, err);
+		break;
+	case OPT_OLDER:
+		r = take_older(options, value, err);
 		break;
 	default:
 		break;
@@ -182,6 +311,8 @@ int options_parse(int argc, const char *const *argv, const char **room, struct o
 	}
 	if ((options.given & OPT_WAIT) != 0 && (options.given & OPT_NO_WAIT) != 0)
 		return lw_err_set(err, -EINVAL, "--wait and --no-wait are both given");
+	if ((options.given & OPT_FAILED) != 0 && (options.given & OPT_STAGE) != 0)
+		return lw_err_set(err, -EINVAL, "--failed and --stage are both given");
 	*ret_options = options;
 	return 0;
 }

@@ -59,6 +59,23 @@ void print_duration(double seconds, char text[32])
 			       whole / 3600 % 24);
 }
 
+void print_bytes(int64_t bytes, char text[32])
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	double size = (double)(bytes > 0 ? bytes : 0) / 1024;
+	size_t unit = 0;
+
+	if (size < 1) {
+		(void)snprintf(text, 32, "%" PRId64 " B", bytes > 0 ? bytes : 0);
+		return;
+	}
+	while (size >= 1023.5 && unit + 1 < LW_COUNT(units)) {
+		size /= 1024;
+		unit++;
+	}
+	(void)snprintf(text, 32, size < 9.95 ? "%.1f %s" : "%.0f %s", size, units[unit]);
+}
+
 static void print_ago(double seconds, char text[40])
 {
 	char took[32];
@@ -534,21 +551,45 @@ static void print_works(const struct screen *screen, const json_t *works)
 	table_print(&table, screen);
 }
 
+/* Why nothing can be put on record, which stops every new run. */
+static void print_journal_error(const struct screen *screen, const json_t *journal)
+{
+	const char *error = text_of(journal, "error");
+	LW_AUTO_BUF line = { 0 };
+
+	if (error == NULL)
+		return;
+	print_clean(&line, error);
+	(void)fprintf(screen->out, "%sjournal: %s; no run starts until it can be written%s\n",
+		      screen->colour ? "\033[31m" : "", lw_buf_text(&line),
+		      screen->colour ? "\033[0m" : "");
+}
+
+static void print_app(const struct screen *screen, const json_t *app)
+{
+	const json_t *journal = json_object_get(app, "journal");
+	LW_AUTO_BUF line = { 0 };
+	char text[32];
+
+	print_duration(number_of(app, "uptime"), text);
+	print_clean(&line, text_of(app, "path"));
+	lw_buf_printf(&line, ": ");
+	print_clean(&line, text_of(app, "stage"));
+	lw_buf_printf(&line, ", up %s, %" PRId64 " pass%s, pid %" PRId64, text,
+		      count_of(app, "passes"), count_of(app, "passes") == 1 ? "" : "es",
+		      count_of(app, "pid"));
+	if (has(journal, "bytes")) {
+		print_bytes(count_of(journal, "bytes"), text);
+		lw_buf_printf(&line, ", journal %s", text);
+	}
+	(void)fprintf(screen->out, "%s\n", lw_buf_text(&line));
+	print_journal_error(screen, journal);
+}
+
 void print_status(const struct screen *screen, const json_t *app, const json_t *works)
 {
-	LW_AUTO_BUF line = { 0 };
-	char uptime[32];
-
-	if (app != NULL) {
-		print_duration(number_of(app, "uptime"), uptime);
-		print_clean(&line, text_of(app, "path"));
-		lw_buf_printf(&line, ": ");
-		print_clean(&line, text_of(app, "stage"));
-		lw_buf_printf(&line, ", up %s, %" PRId64 " pass%s, pid %" PRId64 "\n", uptime,
-			      count_of(app, "passes"), count_of(app, "passes") == 1 ? "" : "es",
-			      count_of(app, "pid"));
-		(void)fwrite(line.data, 1, line.size, screen->out);
-	}
+	if (app != NULL)
+		print_app(screen, app);
 	if (json_array_size(works) > 0)
 		print_works(screen, works);
 }
@@ -666,6 +707,17 @@ static bool same_text(const json_t *object, const char *key, const char *other)
 	return json_equal(json_object_get(object, key), json_object_get(object, other));
 }
 
+static void print_lost(const struct screen *screen, const json_t *run)
+{
+	int64_t lost = count_of(run, "lost");
+	LW_AUTO(lw_free)
+	char *text = lw_format("%" PRId64 " time%s, nobody knows how that ended", lost,
+			       lost == 1 ? "" : "s");
+
+	if (lost > 0)
+		print_line(screen, "lost", text);
+}
+
 void print_run(const struct screen *screen, const json_t *run)
 {
 	if (has(run, "id"))
@@ -681,6 +733,7 @@ void print_run(const struct screen *screen, const json_t *run)
 		print_line(screen, "error", text_of(run, "error"));
 	if (count_of(run, "attempt") > 1)
 		print_json_line(screen, "attempt", json_object_get(run, "attempt"));
+	print_lost(screen, run);
 	print_run_times(screen, run);
 	print_line(screen, "key", text_of(run, "key"));
 }
@@ -742,4 +795,61 @@ void print_runs(const struct screen *screen, const json_t *runs, bool with_work)
 		run_row(&table, screen, run);
 	}
 	table_print(&table, screen);
+}
+
+/* ---- a reload ---------------------------------------------------------------------------------- */
+
+/* "train: restart (command changed)"; false: nothing becomes of it. */
+static bool print_reloaded_work(const struct screen *screen, const json_t *change)
+{
+	const char *does = text_of(change, "does");
+	const char *key = text_of(change, "key");
+	LW_AUTO_BUF line = { 0 };
+
+	if (does == NULL || strcmp(does, "none") == 0)
+		return false;
+	print_clean(&line, text_of(change, "work"));
+	lw_buf_printf(&line, ": ");
+	print_clean(&line, does);
+	if (key != NULL) {
+		lw_buf_printf(&line, " (");
+		print_clean(&line, key);
+		lw_buf_printf(&line, " changed)");
+	}
+	(void)fprintf(screen->out, "%s\n", lw_buf_text(&line));
+	return true;
+}
+
+static void print_reloaded_option(const struct screen *screen, const json_t *option)
+{
+	const char *does = text_of(option, "does");
+	bool fixed = does != NULL && strcmp(does, "fixed") == 0;
+	LW_AUTO_BUF line = { 0 };
+
+	print_clean(&line, text_of(option, "key"));
+	(void)fprintf(screen->out, "app: %s changed%s\n", lw_buf_text(&line),
+		      fixed ? ", which takes a new start: lwctl shutdown --keep-works, then "
+			      "lw-supervisor"
+			    : "");
+}
+
+void print_reload(const struct screen *screen, const json_t *answer)
+{
+	const json_t *app = json_object_get(answer, "app");
+	bool any = json_array_size(app) > 0;
+	const json_t *change;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "changes"), i, change)
+	{
+		if (print_reloaded_work(screen, change))
+			any = true;
+	}
+	json_array_foreach(app, i, change) print_reloaded_option(screen, change);
+	if (!any)
+		(void)fprintf(screen->out, "nothing has changed\n");
+	else if (json_is_true(json_object_get(answer, "applied")))
+		(void)fprintf(screen->out, "reloaded\n");
+	else
+		(void)fprintf(screen->out, "nothing was done: it was only looked at\n");
 }

@@ -13,6 +13,7 @@
 #include "api.h"
 #include "describe.h"
 #include "lw_log.h"
+#include "reload.h"
 
 #define PREFIX       "/api/v1/"
 #define RUNS_DEFAULT 20
@@ -40,6 +41,7 @@ enum {
 	QUERY_MAY_WAIT = 8, /* waits only with ?wait=true */
 	QUERY_FILTER = 16,  /* stage, since, before */
 	QUERY_KEEP = 32,
+	QUERY_DRY = 64,
 };
 
 /* A request as its handler sees it: everything named in it has been found and checked. */
@@ -56,6 +58,7 @@ struct ask {
 	bool wait;
 	bool brief;
 	bool keep;
+	bool dry_run;
 	struct store_search search; /* of runs */
 	int64_t before;             /* of what is to be forgotten; 0: all */
 	const char *path;           /* borrows from the body */
@@ -620,6 +623,31 @@ static void do_shutdown(struct ask *ask)
 	answer(ask->request, &out);
 }
 
+static void finish_reload(struct wait *wait)
+{
+	LW_AUTO_BUF out = { 0 };
+
+	lw_buf_add(&out, wait->why, strlen(wait->why));
+	answer(wait->request, &out);
+}
+
+static void do_reload(struct ask *ask)
+{
+	LW_AUTO_BUF report = { 0 };
+	struct lw_err err = { 0 };
+	struct wait *wait;
+
+	if (refuse_at_end(ask))
+		return;
+	if (reload_app(ask->app, ask->dry_run, &report, &err) < 0) {
+		refuse(ask, 422, "bad_config", err.text, "nothing was changed");
+		return;
+	}
+	wait = wait_new(ask, finish_reload);
+	wait->why = lw_strdup(lw_buf_text(&report));
+	wait_stable(wait);
+}
+
 /* ---- calls ------------------------------------------------------------------------------------- */
 
 /* The answer of a work that an operator holds: no run was made. */
@@ -960,6 +988,7 @@ static void do_state(struct ask *ask)
 	R("GET",   "state",           ANYONE,   read_state, BODY_NONE,         QUERY_NONE,  "the flow's state") \
 	R("PATCH", "state",           OPERATOR, state,   BODY_PATCH,           QUERY_NONE,  "change the flow's state (JSON merge patch)") \
 	R("POST",  "app/stop",        OPERATOR, shutdown, BODY_NONE,           QUERY_WAIT | QUERY_KEEP, "stop the works and end the app") \
+	R("POST",  "app/reload",      OPERATOR, reload,  BODY_NONE,            QUERY_DRY,   "read app.conf again") \
 	R("POST",  "app/backup",      OPERATOR, backup,  BODY_PATH,            QUERY_NONE,  "copy the journal to a new file")
 /* clang-format on */
 
@@ -1166,6 +1195,8 @@ static int check_pair(struct ask *ask, int allowed, const char *name, const char
 		return query_time(value, &ask->search.since, err);
 	if (strcmp(name, "before") == 0 && (allowed & QUERY_FILTER) != 0)
 		return query_id(value, &ask->search.before, err);
+	if (strcmp(name, "dry_run") == 0 && (allowed & QUERY_DRY) != 0)
+		return query_truth(name, value, &ask->dry_run, err);
 	if (strcmp(name, "keep_works") == 0 && (allowed & QUERY_KEEP) != 0)
 		return query_truth(name, value, &ask->keep, err);
 	return lw_err_set(err, -EINVAL, "this request takes no '%.50s'", name);

@@ -73,6 +73,7 @@ struct app {
 	const char *worker_program;       /* path of lw-worker */
 	struct rlimit child_files;        /* RLIMIT_NOFILE as we were given it: ours is raised */
 	void (*on_over)(struct app *app); /* no process is left and the app is to end */
+	void (*on_reloaded)(struct app *app); /* app->config is another one; or NULL */
 
 	struct journal_wait left; /* app_leave(): until all is on record */
 	struct loop_task begin_task, pass_task, end_task, over_task, trim_task;

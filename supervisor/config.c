@@ -853,6 +853,14 @@ json_t *work_config_to_json(const struct work_config *config)
 	return object;
 }
 
+json_t *app_config_to_json(const struct app_config *config)
+{
+	json_t *object = json_object();
+
+	json_all(app_options, config, object);
+	return object;
+}
+
 json_t *config_to_json(const struct config *config)
 {
 	json_t *app = json_object(), *works = json_array();

@@ -121,6 +121,7 @@ enum reload config_reload(const struct config_option *options, const json_t *old
 
 /* The settled app and works: what --print-config prints and clients read. */
 json_t *config_to_json(const struct config *config);
+json_t *app_config_to_json(const struct app_config *config); /* its options alone */
 json_t *work_config_to_json(const struct work_config *config);
 
 /* "2h", "1.5s", "300ms", "7d" or a number of seconds. -EINVAL. */

@@ -40,6 +40,7 @@ void flow_rest(struct flow *flow);
 /* What the flow prints: one line, without newline. Set by the supervisor. */
 typedef void flow_print_fn(void *context, const char *line, size_t size);
 void flow_print_to(struct flow *flow, flow_print_fn *print, void *context);
+void flow_print_as(struct flow *flow, const struct flow *other); /* where that one prints */
 
 /* For tests: whatever app.conf says, no top level and no pass of what is loaded from now on may
  * take longer (microseconds) or more memory (bytes). */

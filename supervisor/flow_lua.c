@@ -757,6 +757,11 @@ void flow_print_to(struct flow *flow, flow_print_fn *print, void *context)
 	flow->print_context = context;
 }
 
+void flow_print_as(struct flow *flow, const struct flow *other)
+{
+	flow_print_to(flow, other->print, other->print_context);
+}
+
 /* ---- a pass ---------------------------------------------------------------------------------------- */
 
 /* Protected. The pass has its own Lua thread, which is dropped with everything on it. */

@@ -99,7 +99,8 @@ static int add_work(lua_State *L, const char *name, int line, struct lw_err *err
 {
 	struct flow *flow = flow_of(L);
 	struct work_config *work = work_config_new(name);
-	bool look_up = flow->loading || app_work(flow->app, name) == NULL;
+	const struct work *known = flow->loading ? NULL : app_work(flow->app, name);
+	bool look_up = known == NULL || known->retired || known->stale;
 	struct work *added;
 	int r;
 

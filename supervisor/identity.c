@@ -97,7 +97,7 @@ static void find_groups(struct identity *identity, const char *user)
 static int take_user(struct identity *identity, const char *user, const char *group,
 		     struct lw_err *err)
 {
-	const struct passwd *entry;
+	const struct passwd *entry = NULL;
 	int r = find_user(user, &entry, &identity->as.uid, err);
 
 	if (r < 0)

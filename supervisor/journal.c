@@ -378,9 +378,10 @@ static void encode_noted(struct journal *journal)
 static void hand_over(struct journal *journal)
 {
 	struct shared *shared = &journal->shared;
-	size_t pending;
+	size_t pending, more;
 
 	encode_noted(journal);
+	more = journal->open.size;
 	journal->handed = journal->batch++;
 	if (journal->open.size == 0 && journal->stable + 1 == journal->handed) {
 		journal->stable = journal->handed; /* nothing to write, and nothing before it */
@@ -396,7 +397,7 @@ static void hand_over(struct journal *journal)
 		lw_buf_add(&shared->pending, journal->open.data, journal->open.size);
 	shared->pending_batch = journal->handed;
 	pending = shared->pending.size;
-	__atomic_store_n(&journal->backlog, pending, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&journal->backlog, more, __ATOMIC_RELAXED);
 	pthread_cond_signal(&journal->wake);
 	pthread_mutex_unlock(&journal->lock);
 	lw_buf_shrink(&journal->open, PENDING_KEPT);

@@ -93,24 +93,28 @@ void run_list_remove(struct run_list *list, struct run *run)
 	list->count--;
 }
 
-/* ---- by id: open addressing; ids are consecutive, which spreads them by itself -------------- */
+/* ---- by id: chains, which consecutive ids keep short by themselves ---------------------------- */
 
 struct runs {
-	struct run **slots;
-	size_t room; /* a power of two */
+	struct run **slots; /* by id, modulo room */
+	size_t room;        /* a power of two */
 	size_t count;
 	uint64_t last_id;
 	struct run_list resting; /* longest unused first */
 	uint64_t resting_bytes;
 };
 
-static size_t place_of(const struct runs *runs, uint64_t id)
+static struct run **chain_of(const struct runs *runs, uint64_t id)
 {
-	size_t at = (size_t)id & (runs->room - 1);
+	return &runs->slots[id & (runs->room - 1)];
+}
 
-	while (runs->slots[at] != NULL && runs->slots[at]->id != id)
-		at = (at + 1) & (runs->room - 1);
-	return at;
+static void chain_add(struct runs *runs, struct run *run)
+{
+	struct run **chain = chain_of(runs, run->id);
+
+	run->next_by_id = *chain;
+	*chain = run;
 }
 
 static void runs_grow(struct runs *runs)
@@ -120,35 +124,33 @@ static void runs_grow(struct runs *runs)
 
 	runs->room *= 2;
 	runs->slots = lw_alloc(runs->room * sizeof(struct run *));
-	for (size_t i = 0; i < old_room; i++)
-		if (old[i] != NULL)
-			runs->slots[place_of(runs, old[i]->id)] = old[i];
+	for (size_t i = 0; i < old_room; i++) {
+		while (old[i] != NULL) {
+			struct run *run = old[i];
+
+			old[i] = run->next_by_id;
+			chain_add(runs, run);
+		}
+	}
 	free(old);
 }
 
 static void runs_insert(struct runs *runs, struct run *run)
 {
 	run->runs = runs;
-	if (runs->count * 2 >= runs->room)
+	if (runs->count >= runs->room)
 		runs_grow(runs);
-	runs->slots[place_of(runs, run->id)] = run;
+	chain_add(runs, run);
 	runs->count++;
 }
 
 static void runs_remove(struct runs *runs, const struct run *run)
 {
-	size_t mask = runs->room - 1;
-	size_t hole = place_of(runs, run->id);
+	struct run **link = chain_of(runs, run->id);
 
-	for (size_t at = (hole + 1) & mask; runs->slots[at] != NULL; at = (at + 1) & mask) {
-		size_t home = (size_t)runs->slots[at]->id & mask;
-
-		if (((at - home) & mask) >= ((at - hole) & mask)) {
-			runs->slots[hole] = runs->slots[at];
-			hole = at;
-		}
-	}
-	runs->slots[hole] = NULL;
+	while (*link != run)
+		link = &(*link)->next_by_id;
+	*link = run->next_by_id;
 	runs->count--;
 }
 
@@ -213,7 +215,11 @@ uint64_t runs_resting(const struct runs *runs)
 
 struct run *runs_find(const struct runs *runs, uint64_t id)
 {
-	return runs->slots[place_of(runs, id)];
+	struct run *run = *chain_of(runs, id);
+
+	while (run != NULL && run->id != id)
+		run = run->next_by_id;
+	return run;
 }
 
 void runs_free(struct runs *runs)

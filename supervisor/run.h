@@ -77,6 +77,7 @@ struct run_delay {
 struct run {
 	uint64_t id;
 	struct runs *runs; /* that it is found in */
+	struct run *next_by_id;
 	struct work *work;
 	struct memo *memo; /* of its call while it lives and is remembered; or NULL */
 	struct lw_key key;

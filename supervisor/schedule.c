@@ -358,6 +358,7 @@ struct mark {
 	uint64_t pass;   /* in which it was asked for last */
 	bool asked;      /* since the start: only then it has a timer */
 	bool told;       /* `next` has come and `fired` was called */
+	bool noted;      /* somebody has recorded it, or when it began */
 };
 
 struct schedule {
@@ -539,9 +540,11 @@ void schedule_pass_ended(struct schedule *schedule,
 	for (size_t i = 0; i < schedule->count; i++) {
 		struct mark *mark = &schedule->marks[i];
 
-		if (mark->pass != schedule->pass || mark->due == 0)
+		if (mark->pass != schedule->pass || (mark->due == 0 && mark->noted))
 			continue;
-		record(mark, mark->due);
+		if (mark->due != 0)
+			record(mark, mark->due);
+		mark->noted = true;
 		recorded(schedule->context, mark->text, mark->recorded);
 	}
 	arm(schedule);
@@ -556,6 +559,8 @@ void schedule_restore(struct schedule *schedule, const char *text, time_t at)
 		record(mark, at);
 	else if (add(schedule, text, at, &mark, &err) < 0)
 		lw_log(LW_LOG_WARNING, "schedule=not-restored error=\"%s\"", err.text);
+	if (mark != NULL)
+		mark->noted = true;
 	arm(schedule);
 }
 

@@ -35,7 +35,7 @@ void schedule_free(struct schedule *schedule);
 LW_MUST_USE int schedule_ask(struct schedule *schedule, const char *mark, char text[32],
 			     struct lw_err *err);
 /* A pass begins (equal marks in one pass agree) ... and reached its end: the marks that were
- * true in it are recorded; `recorded` is called for each. */
+ * true in it are recorded, and those that began are as of then; `recorded` is called for each. */
 void schedule_pass_begins(struct schedule *schedule);
 void schedule_pass_ended(struct schedule *schedule,
 			 void (*recorded)(void *context, const char *mark, time_t at));

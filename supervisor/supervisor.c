@@ -19,6 +19,7 @@
 #include "logs.h"
 #include "lw_log.h"
 #include "lw_statedir.h"
+#include "reload.h"
 
 struct supervisor {
 	const struct options *options;
@@ -62,12 +63,11 @@ static int take_lock(struct supervisor *supervisor, struct lw_err *err)
 }
 
 /* The settled configuration, for clients. */
-static int leave_config(const struct supervisor *supervisor, struct lw_err *err)
+static int leave_config(const char *state_dir, json_t *json, struct lw_err *err)
 {
-	LW_AUTO(lw_free) char *path = lw_format("%s/app.json", supervisor->state_dir);
-	LW_AUTO(lw_free) char *fresh = lw_format("%s/app.json.new", supervisor->state_dir);
+	LW_AUTO(lw_free) char *path = lw_format("%s/app.json", state_dir);
+	LW_AUTO(lw_free) char *fresh = lw_format("%s/app.json.new", state_dir);
 	LW_AUTO(lw_close) int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	json_t *json = config_to_json(supervisor->config);
 	LW_AUTO_BUF text = { 0 };
 
 	lw_json_print(json, 2, &text);
@@ -126,7 +126,7 @@ static int prepare(struct supervisor *supervisor, struct lw_err *err)
 	if (r >= 0)
 		r = take_lock(supervisor, err);
 	if (r >= 0)
-		r = leave_config(supervisor, err);
+		r = leave_config(supervisor->state_dir, config_to_json(supervisor->config), err);
 	if (r < 0)
 		return r;
 	supervisor->worker_socket = lw_format("%s/worker.sock", supervisor->state_dir);
@@ -138,13 +138,26 @@ static int prepare(struct supervisor *supervisor, struct lw_err *err)
 
 /* ---- signals ------------------------------------------------------------------------------------------ */
 
+static void reload(struct app *app)
+{
+	LW_AUTO_BUF report = { 0 };
+	struct lw_err err;
+
+	if (app->stage != APP_RUNNING)
+		return;
+	if (reload_app(app, false, &report, &err) < 0)
+		lw_log(LW_LOG_ERROR, "signal=HUP nothing was changed: %s", err.text);
+	else
+		lw_log(LW_LOG_INFO, "signal=HUP reloaded %s", lw_buf_text(&report));
+}
+
 static void on_signal(evutil_socket_t number, short what, void *context)
 {
 	struct supervisor *supervisor = context;
 
 	(void)what;
 	if (number == SIGHUP) {
-		lw_log(LW_LOG_INFO, "signal=HUP ignored");
+		reload(supervisor->app);
 		return;
 	}
 	if (supervisor->interrupted && number == SIGINT) {
@@ -158,7 +171,7 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 static void watch_signals(struct supervisor *supervisor)
 {
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
-	static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM };
+	static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGXFSZ };
 
 	for (size_t i = 0; i < LW_COUNT(ignored); i++)
 		signal(ignored[i], SIG_IGN);
@@ -176,6 +189,21 @@ static void watch_signals(struct supervisor *supervisor)
 static void on_over(struct app *app)
 {
 	loop_exit(app->loop);
+}
+
+/* Its works are taken out of the configuration by then. */
+static void on_reloaded(struct app *app)
+{
+	json_t *works = json_array(), *json;
+	struct lw_err err;
+
+	for (size_t i = 0; i < app->work_count; i++)
+		if (!app->works[i]->retired && !app->works[i]->made_in_pass)
+			json_array_append_new(works, work_config_to_json(app->works[i]->config));
+	json = config_to_json(app->config);
+	json_object_set_new(json, "works", works);
+	if (leave_config(app->state_dir, json, &err) < 0)
+		lw_log(LW_LOG_WARNING, "%s", err.text);
 }
 
 static void on_print(void *context, const char *line, size_t size)
@@ -224,6 +252,7 @@ static int build(struct supervisor *supervisor, struct lw_err *err)
 	supervisor->app->child_files = supervisor->child_files;
 	supervisor->app->drain = supervisor->options->drain;
 	supervisor->app->on_over = on_over;
+	supervisor->app->on_reloaded = on_reloaded;
 	r = dial_new(supervisor->app, supervisor->worker_socket, &supervisor->dial, err);
 	supervisor->app->dial = supervisor->dial;
 	if (r >= 0)
@@ -254,16 +283,19 @@ static void take_down(struct supervisor *supervisor)
 
 static int run_app(struct supervisor *supervisor, struct lw_err *err)
 {
+	struct lw_err ignored = { 0 };
 	int r;
 
 	watch_signals(supervisor);
 	r = app_begin(supervisor->app, err);
-	if (r < 0)
+	if (r < 0) {
+		(void)!app_settle(supervisor->app, &ignored); /* the first reason counts */
 		return r;
+	}
 	say(supervisor, "Your app has started. See it with: lwctl -c %s status",
 	    supervisor->options->conf);
 	loop_run(supervisor->loop);
-	return 0;
+	return app_settle(supervisor->app, err);
 }
 
 static int print_config(const struct config *config)

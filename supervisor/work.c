@@ -162,6 +162,14 @@ static enum reload consequence(const struct work *work, const struct work_config
 	return reload;
 }
 
+enum reload work_reload(const struct work *work, const struct work_config *take,
+			const char **ret_key)
+{
+	int64_t port;
+
+	return consequence(work, take, &port, ret_key);
+}
+
 void work_take_config(struct work *work, struct work_config *take, bool in_pass)
 {
 	bool came_back = work->retired;
@@ -172,19 +180,19 @@ void work_take_config(struct work *work, struct work_config *take, bool in_pass)
 	set_config(work, take);
 	work->retired = false;
 	work->made_in_pass = in_pass;
-	if (!work_has_process(work)) {
-		bool restored = came_back && reload != RELOAD_RENEWS && port != 0;
-
-		work_settle_pool(work);
-		work->port = restored ? port : work->port;
-	} else if (reload == RELOAD_RENEWS) {
+	if (reload != RELOAD_RENEWS) {
+		work->port = came_back && port != 0 ? port : work->port;
+		if (work->worker_count < (size_t)take->processes)
+			set_pool(work, (size_t)take->processes);
+		work_fill_pool(work);
+	} else if (work_has_process(work) || work->app->stage == APP_RUNNING) {
 		lw_log(LW_LOG_INFO, "work=%s has another '%s': its processes are replaced",
 		       take->name, key);
 		work->renewing = true;
 		work_end(work, false);
-	} else if (came_back) {
-		work->port = port;
-		work_fill_pool(work);
+		loop_post(work->app->loop, LOOP_END, &work->renew);
+	} else {
+		work_settle_pool(work);
 	}
 	work_record(work);
 	if (came_back && work->app->stage == APP_RUNNING)

@@ -88,6 +88,9 @@ void work_free(struct work *work);
 /* Settings for a work that is there already; what it remembers stays. Its processes are replaced
  * when they would be others with these (option.reload, config.h). */
 void work_take_config(struct work *work, struct work_config *take, bool in_pass);
+/* What these settings would mean for it, and the option that makes it so. */
+enum reload work_reload(const struct work *work, const struct work_config *take,
+			const char **ret_key);
 /* Its row of the journal, as things are now. */
 void work_record(struct work *work);
 /* Nobody makes it any more: it ends, and is not shown. */

@@ -241,7 +241,7 @@ TEST(lines_bear_the_name_of_their_work_unless_no_prefix)
 
 	CHECK_INT(rig_exit(proc), 0);
 	CHECK_LINES(proc, RIG_OUT, "job | hello", 1);
-	proc = rig_supervisor(conf, "--no-prefix", "--state-dir", rig_path("other"), NULL);
+	proc = rig_supervisor(conf, "--no-prefix", "--state-dir", rig_path("fresh"), NULL);
 	CHECK_INT(rig_exit(proc), 0);
 	CHECK_TEXT(printed(proc), "hello\nover\n");
 }

@@ -186,35 +186,6 @@ static void hurry(void)
 					 at + strlen(INTERVAL)));
 }
 
-static void set_time(const char *time)
-{
-	rig_write("now.new", rig_format("%s\n", time));
-	rename(rig_path("now.new"), rig_path("now"));
-}
-
-/* What os.date sees in the supervisor is what the file `now` says. */
-static void fake_time(void)
-{
-	static const char *const places[] = {
-		"/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-		"/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
-		"/usr/lib/faketime/libfaketime.so.1",
-	};
-	const char *options = getenv("ASAN_OPTIONS");
-	struct stat info;
-	size_t n = 0;
-
-	while (n < LW_COUNT(places) && stat(places[n], &info) != 0)
-		n++;
-	CHECK(n < LW_COUNT(places));
-	setenv("ASAN_OPTIONS",
-	       rig_format("%s:verify_asan_link_order=0", options == NULL ? "" : options), 1);
-	setenv("FAKETIME_TIMESTAMP_FILE", rig_path("now"), 1);
-	setenv("FAKETIME_NO_CACHE", "1", 1);
-	setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1", 1);
-	setenv("LD_PRELOAD", places[n], 1);
-}
-
 static double runs(const char *work)
 {
 	return rig_number(rig_work(work), "runs.succeeded");
@@ -242,13 +213,11 @@ TEST(daily_runs_each_work_once_a_day)
 
 	rig_example("daily");
 	hurry();
-	set_time("2026-11-23 12:00:00");
-	fake_time();
+	rig_fake_time("2026-11-23 12:00:00");
 	proc = rig_up(NULL, "--no-prefix", NULL);
-	unsetenv("LD_PRELOAD");
 	one_day(proc, "11/23/26", 1);
 	CHECK(rig_read("tmp/11-23-26.csv") != NULL);
-	set_time("2026-11-24 12:00:00");
+	rig_set_time("2026-11-24 12:00:00");
 	one_day(proc, "11/24/26", 2);
 
 	state = rig_at(rig_work("train_model"), "state");

@@ -100,6 +100,11 @@ const char *rig_format(const char *format, ...) LW_PRINTF(1, 2);
 void rig_gate(const char *name);
 void rig_open_gate(const char *name, size_t times);
 
+/* The wall clock of the supervisors that are started from now on shows this local time, standing
+ * still until rig_set_time(), which all of them see at once. */
+void rig_fake_time(const char *time); /* "2026-11-23 12:00:00" */
+void rig_set_time(const char *time);
+
 /* ---- processes ------------------------------------------------------------------- */
 
 struct rig_proc;

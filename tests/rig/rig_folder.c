@@ -96,6 +96,40 @@ void rig_example(const char *name)
 	closedir(dir);
 }
 
+static const char *preload; /* the library that fakes time, or NULL */
+
+const char *rig_preload(void)
+{
+	return preload;
+}
+
+void rig_set_time(const char *time)
+{
+	rig_write("now.new", rig_format("%s\n", time));
+	CHECK_INT(rename(rig_path("now.new"), rig_path("now")), 0);
+}
+
+void rig_fake_time(const char *time)
+{
+	static const char *const places[] = {
+		"/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+		"/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+		"/usr/lib/faketime/libfaketime.so.1",
+	};
+	const char *options = getenv("ASAN_OPTIONS");
+
+	for (size_t i = 0; i < LW_COUNT(places) && preload == NULL; i++)
+		if (access(places[i], R_OK) == 0)
+			preload = places[i];
+	CHECK(preload != NULL);
+	rig_set_time(time);
+	setenv("ASAN_OPTIONS",
+	       rig_format("%s:verify_asan_link_order=0", options == NULL ? "" : options), 1);
+	setenv("FAKETIME_TIMESTAMP_FILE", rig_path("now"), 1);
+	setenv("FAKETIME_NO_CACHE", "1", 1);
+	setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1", 1);
+}
+
 void rig_gate(const char *name)
 {
 	const char *path = rig_path(name);

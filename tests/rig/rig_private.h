@@ -11,5 +11,6 @@ json_t *rig_keep_json(json_t *json);
 void rig_procs_transcript(void);
 void rig_procs_end(void); /* kills and reaps everything, and forgets it */
 void rig_folder_end(void);
+const char *rig_preload(void); /* into the supervisor; NULL: nothing */
 
 #endif

@@ -137,6 +137,7 @@ static const char *supervisor_path(void)
 static struct rig_proc *start_supervisor(const char *conf, va_list args)
 {
 	char *argv[WORDS_MAX + 1] = { NULL };
+	struct rig_proc *proc;
 
 	if (conf != NULL)
 		rig_write("app.conf", conf);
@@ -146,7 +147,11 @@ static struct rig_proc *start_supervisor(const char *conf, va_list args)
 	argv[0] = (char *)(uintptr_t)supervisor_path();
 	argv[1] = (char *)(uintptr_t)rig_path("app.conf");
 	words(argv, 2, args);
-	return rig_spawnv(argv);
+	if (rig_preload() != NULL)
+		setenv("LD_PRELOAD", rig_preload(), 1);
+	proc = rig_spawnv(argv);
+	unsetenv("LD_PRELOAD");
+	return proc;
 }
 
 struct rig_proc *rig_supervisor(const char *conf, ...)

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "lwctl.h"
 
@@ -31,6 +32,11 @@ Test(lwctl, options_are_taken_before_and_behind_the_verb)
 		{ { "lwctl", "run", "w", "--wait", "[1]" }, OPT_WAIT, 3 },
 		{ { "lwctl", "run", "--", "--wait", "[1]" }, 0, 3 },
 		{ { "lwctl", "runs", "w", "--limit", "5" }, OPT_LIMIT, 2 },
+		{ { "lwctl", "runs", "--failed", "--since=2h", "--before", "7" }, OPT_FAILED | OPT_SINCE | OPT_BEFORE, 1 },
+		{ { "lwctl", "runs", "--stage", "stopped" }, OPT_STAGE, 1 },
+		{ { "lwctl", "forget", "w", "--older-than", "7d" }, OPT_OLDER, 2 },
+		{ { "lwctl", "shutdown", "--keep-works" }, OPT_KEEP, 1 },
+		{ { "lwctl", "reload", "--dry-run" }, OPT_DRY, 1 },
 		{ { "lwctl", "run", "w", "-" }, 0, 3 },
 		{ { "lwctl", "-h" }, OPT_HELP, 0 },
 	};
@@ -65,6 +71,13 @@ Test(lwctl, what_is_wrong_with_an_option_is_said)
 		{ { "lwctl", "--timeout", "-1" }, "from 0.001 to 1000000000, not '-1'" },
 		{ { "lwctl", "--timeout", "nan" }, "a number" },
 		{ { "lwctl", "--wait", "--no-wait" }, "both" },
+		{ { "lwctl", "--failed", "--stage", "failed" }, "--failed and --stage are both given" },
+		{ { "lwctl", "--stage", "done" }, "pending, running, succeeded, failed or stopped, not 'done'" },
+		{ { "lwctl", "--since", "yesterday" }, "a time ago (90s, 2h, 7d), a local time" },
+		{ { "lwctl", "--before", "0" }, "the number of a run, not '0'" },
+		{ { "lwctl", "--before", "9999999999999999999" }, "the number of a run" },
+		{ { "lwctl", "--older-than", "7" }, "a number and a unit" },
+		{ { "lwctl", "--dry-run=yes" }, "takes no value" },
 	};
 	/* clang-format on */
 
@@ -75,6 +88,36 @@ Test(lwctl, what_is_wrong_with_an_option_is_said)
 
 		cr_assert_eq(parse(rows[i].argv, room, &options, &err), -EINVAL, "row %zu", i);
 		cr_expect_not_null(strstr(err.text, rows[i].part), "%s", err.text);
+	}
+}
+
+Test(lwctl, a_moment_is_a_time_ago_a_local_time_or_seconds)
+{
+	/* clang-format off */
+	static const struct { const char *text; double seconds; } rows[] = { /* now is 1e9 */
+		{ "0s", 1e9 }, { "90s", 1e9 - 90 }, { "2h", 1e9 - 7200 }, { "1.5d", 1e9 - 129600 },
+		{ "500ms", 1e9 - 0.5 }, { "30m", 1e9 - 1800 },
+		{ "@0", 0 }, { "@1764000000.25", 1764000000.25 },
+		{ "2026-11-25 10:00", 1795597200 }, { "2026-11-25T10:00:01", 1795597201 },
+		{ "2026-11-25", 1795561200 }, { "2026-07-01 10:00", 1782892800 },
+	};
+	static const char *const wrong[] = { "", "2", "h", "-2h", "+2h", "2w", "2h ", "@", "@-1", "@x",
+					     "@1e99", "2026-02-30", "2026-13-01", "2026-11-25 25:00",
+					     "2026-11-25 10", "10:00", "1e9d", "nan", "inf" };
+	/* clang-format on */
+
+	setenv("TZ", "Europe/Berlin", 1);
+	tzset();
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		double seconds = -1;
+
+		cr_assert_eq(moment_parse(rows[i].text, 1e9, &seconds), 0, "%s", rows[i].text);
+		cr_expect_eq(seconds, rows[i].seconds, "%s: %f", rows[i].text, seconds);
+	}
+	for (size_t i = 0; i < LW_COUNT(wrong); i++) {
+		double seconds;
+
+		cr_expect_eq(moment_parse(wrong[i], 1e9, &seconds), -EINVAL, "'%s'", wrong[i]);
 	}
 }
 
@@ -324,6 +367,15 @@ Test(lwctl, exit_status_tells_usage_from_no_supervisor)
 		{ { "lwctl", "run", "a", "today" }, LWCTL_USAGE },
 		{ { "lwctl", "forget", "a" }, LWCTL_USAGE },
 		{ { "lwctl", "forget", "a", "[]", "--all" }, LWCTL_USAGE },
+		{ { "lwctl", "forget", "a", "--all", "--older-than", "7d" }, LWCTL_USAGE },
+		{ { "lwctl", "forget", "a", "[]", "--older-than", "7d" }, LWCTL_USAGE },
+		{ { "lwctl", "retry", "a", "--older-than", "7d" }, LWCTL_USAGE },
+		{ { "lwctl", "show" }, LWCTL_USAGE },
+		{ { "lwctl", "backup" }, LWCTL_USAGE },
+		{ { "lwctl", "backup", "" }, LWCTL_USAGE },
+		{ { "lwctl", "backup", "\xff" }, LWCTL_USAGE },
+		{ { "lwctl", "stop", "a", "--keep-works" }, LWCTL_USAGE },
+		{ { "lwctl", "status", "--failed" }, LWCTL_USAGE },
 		{ { "lwctl", "state", "[1]" }, LWCTL_USAGE },
 		{ { "lwctl", "state", "x" }, LWCTL_USAGE },
 		{ { "lwctl", "retry", "a", "--wait" }, LWCTL_USAGE },
@@ -487,6 +539,23 @@ Test(lwctl, durations_are_said_in_two_units_at_most)
 	}
 }
 
+Test(lwctl, sizes_are_said_in_two_digits)
+{
+	/* clang-format off */
+	static const struct { int64_t bytes; const char *text; } rows[] = {
+		{ -1, "0 B" }, { 0, "0 B" }, { 1023, "1023 B" }, { 1024, "1.0 KiB" }, { 126976, "124 KiB" },
+		{ 1048000, "1023 KiB" }, { 1048570, "1.0 MiB" }, { 12345678, "12 MiB" }, { INT64_MAX, "8.0 EiB" },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		char text[32];
+
+		print_bytes(rows[i].bytes, text);
+		cr_expect_str_eq(text, rows[i].text);
+	}
+}
+
 /* What print_work() or print_run() makes of an object. */
 static char *printed_object(void (*print)(const struct screen *, const json_t *), const char *json)
 {
@@ -536,6 +605,72 @@ Test(lwctl, what_was_stopped_by_hand_points_to_retry)
 			     "operator\",\"processes\":[]}]");
 
 	cr_expect_not_null(strstr(text, "killed by operator; retry runs it again"), "%s", text);
+}
+
+static void print_app_status(const struct screen *screen, const json_t *app)
+{
+	print_status(screen, app, NULL);
+}
+
+Test(lwctl, the_status_shows_the_size_of_the_journal)
+{
+	LW_AUTO(lw_free)
+	char *text = printed_object(print_app_status,
+				    "{\"path\":\"/a.conf\",\"stage\":\"running\",\"uptime\":3,"
+				    "\"passes\":1,\"pid\":7,\"journal\":{\"bytes\":126976,"
+				    "\"waiting\":0,\"error\":null}}");
+
+	cr_expect_str_eq(text, "/a.conf: running, up 3.0 s, 1 pass, pid 7, journal 124 KiB\n");
+}
+
+Test(lwctl, a_journal_that_cannot_be_written_has_a_line_of_its_own)
+{
+	LW_AUTO(lw_free)
+	char *text = printed_object(print_app_status,
+				    "{\"path\":\"/a.conf\",\"stage\":\"running\",\"journal\":"
+				    "{\"bytes\":1,\"waiting\":7,\"error\":\"cannot write "
+				    "'/s/journal.db': No space left on device\"}}");
+
+	cr_expect_not_null(strstr(text, "\njournal: cannot write '/s/journal.db': No space left on "
+					"device; no run starts until it can be written\n"),
+			   "%s", text);
+}
+
+Test(lwctl, a_run_that_was_lost_says_how_often)
+{
+	LW_AUTO(lw_free)
+	char *never = printed_object(print_run, "{\"id\":1,\"stage\":\"failed\",\"lost\":0}");
+	LW_AUTO(lw_free)
+	char *twice = printed_object(print_run, "{\"id\":1,\"stage\":\"failed\",\"lost\":2}");
+
+	cr_expect_null(strstr(never, "lost"), "%s", never);
+	cr_expect_not_null(strstr(twice, "lost       2 times"), "%s", twice);
+}
+
+Test(lwctl, a_reload_is_said_in_sentences)
+{
+	/* clang-format off */
+	static const struct { const char *json, *text; } rows[] = {
+		{ "{\"changes\":[{\"work\":\"train\",\"does\":\"restart\",\"key\":\"command\"},"
+		  "{\"work\":\"same\",\"does\":\"none\",\"key\":null},"
+		  "{\"work\":\"old\",\"does\":\"stop\",\"key\":null}],"
+		  "\"app\":[{\"key\":\"interval\",\"does\":\"taken\"}],\"applied\":true}",
+		  "train: restart (command changed)\nold: stop\napp: interval changed\nreloaded\n" },
+		{ "{\"changes\":[],\"app\":[{\"key\":\"view\",\"does\":\"fixed\"}],\"applied\":true}",
+		  "app: view changed, which takes a new start: lwctl shutdown --keep-works, then lw-supervisor\n"
+		  "reloaded\n" },
+		{ "{\"changes\":[{\"work\":\"w\",\"does\":\"start\",\"key\":null}],\"app\":[],\"applied\":false}",
+		  "w: start\nnothing was done: it was only looked at\n" },
+		{ "{\"changes\":[{\"work\":\"w\",\"does\":\"none\",\"key\":null}],\"app\":[],\"applied\":true}",
+		  "nothing has changed\n" },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		LW_AUTO(lw_free) char *text = printed_object(print_reload, rows[i].json);
+
+		cr_expect_str_eq(text, rows[i].text);
+	}
 }
 
 /* ---- the manual ----------------------------------------------------------------------------- */

@@ -396,6 +396,9 @@ static void end_pass(const char *expected)
 Test(schedule, a_mark_begins_at_now_and_stays_true_until_it_is_recorded)
 {
 	expect_mark("hourly", "no");
+	end_pass(
+		"hourly=2026-11-23 10:20:30 +0100;"); /* so that one missed while we are away counts */
+	expect_mark("hourly", "no");
 	end_pass("");
 	set_clock("2026-11-23 11:00:00 +0100");
 	expect_mark("hourly", "2026-11-23T11:00:00+0100");
@@ -430,7 +433,7 @@ Test(schedule, equal_marks_in_one_pass_agree)
 	set_clock("2026-11-23 11:00:00 +0100");
 	expect_mark("hourly", "no");
 	expect_mark("0 * * * *", "no");
-	end_pass("");
+	end_pass("hourly=2026-11-23 10:20:30 +0100;0 * * * *=2026-11-23 10:20:30 +0100;");
 	expect_mark("hourly", "2026-11-23T11:00:00+0100");
 	expect_mark("0 * * * *", "2026-11-23T11:00:00+0100");
 	expect_mark("hourly", "2026-11-23T11:00:00+0100");
@@ -478,7 +481,7 @@ Test(schedule, the_timer_fires_when_the_time_of_the_nearest_mark_has_come)
 	set_clock("2026-11-23 10:59:59 +0100");
 	expect_mark("daily", "no");
 	expect_mark("hourly", "no");
-	end_pass("");
+	end_pass("daily=2026-11-23 10:59:59 +0100;hourly=2026-11-23 10:59:59 +0100;");
 	loop_run(loop);
 	cr_assert_eq(fired, 1);
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -512,7 +515,7 @@ static void step_clock(const char *text)
 Test(schedule, a_clock_that_is_set_forward_is_noticed)
 {
 	expect_mark("daily", "no");
-	end_pass("");
+	end_pass("daily=2026-11-23 10:20:30 +0100;");
 	step_clock("2026-11-24 06:00:00 +0100");
 	loop_run(loop);
 	cr_assert_eq(fired, 1);
@@ -531,7 +534,7 @@ Test(schedule, a_clock_that_is_set_back_sets_the_timer_again)
 
 	loop_timer_init(&soon, loop, leave);
 	expect_mark("hourly", "no");
-	end_pass("");
+	end_pass("hourly=2026-11-23 10:20:30 +0100;");
 	step_clock("2026-11-23 10:00:00 +0100");
 	loop_timer_set(&soon, 20000);
 	loop_run(loop);
