@@ -207,11 +207,10 @@ static void publish(struct journal *journal, struct writer *writer)
 static void *write_batches(void *context)
 {
 	struct journal *journal = context;
-	struct writer writer = { 0 };
+	struct writer writer = { 0 }; /* batch 0: the first one may have been handed over already */
 	bool leave = false;
 
 	pthread_mutex_lock(&journal->lock);
-	writer.batch = journal->shared.pending_batch;
 	while (!leave) {
 		await_work(journal, &writer);
 		leave = journal->shared.leave;

@@ -102,12 +102,12 @@ static const struct point deaths_of_supervisor[] = {
 	{ "the supervisor dies before the run is sent", SUPERVISOR, "before send RUN 1 die", 1, 1 },
 	{ "the supervisor dies when the run is sent", SUPERVISOR, "after send RUN 1 die", 1, 1 },
 	{ "the supervisor dies while it runs", NULL, NULL, 1, 1 },
-	{ "the supervisor dies when it has read the result", SUPERVISOR,
-	  "after readv RESULT 1 die", 1, 1 },
+	{ "the supervisor dies when it has read the result", SUPERVISOR, "after readv RESULT 1 die",
+	  1, 1 },
 	{ "the supervisor dies when the result is on record", SUPERVISOR, "before send ACK 1 die",
 	  1, 1 },
-	{ "the supervisor dies when the result is acknowledged", SUPERVISOR,
-	  "after send ACK 1 die", 1, 1 },
+	{ "the supervisor dies when the result is acknowledged", SUPERVISOR, "after send ACK 1 die",
+	  1, 1 },
 };
 
 static void without_supervisor(const struct kind *kind, const struct point *point)
@@ -243,8 +243,9 @@ static void fail(const struct kind *kind, const struct point *point)
 	if (point->at_most == 2 && point->executions == 2)
 		CHECK_INT(rig_record("SELECT stage = 5 AND reason = 'lost' FROM runs"), 1);
 	else
-		CHECK_INT(rig_record("SELECT stage = 4 OR (stage = 5 AND reason = 'lost') FROM runs"),
-			  1);
+		CHECK_INT(
+			rig_record("SELECT stage = 4 OR (stage = 5 AND reason = 'lost') FROM runs"),
+			1);
 }
 
 #define BOTH(what, kind)                                                                           \
@@ -271,4 +272,23 @@ TEST(a_run_of_a_program_that_may_not_run_twice_fails_when_nobody_knows)
 TEST(a_run_of_a_command_that_may_not_run_twice_fails_when_nobody_knows)
 {
 	BOTH(fail, &kinds[1]);
+}
+
+/* ---- threads that come late ---------------------------------------------------------------------------- */
+
+TEST(a_journal_whose_thread_comes_late_still_writes_the_first_batch)
+{
+	for (int turn = 1; turn <= 12; turn++) {
+		rig_anew();
+		rig_fault("lw-supervisor before epoll_wait - %d late", turn);
+		CHECK_INT(
+			rig_exit(rig_supervisor("app { interval = 0.02 }\n"
+						"work 'job' { command = { 'true' } }\n"
+						"function flow()\n"
+						"  if job:run().has_succeeded then lw.stop() end\n"
+						"end\n",
+						NULL)),
+			0);
+		CHECK(rig_fault_happened());
+	}
 }

@@ -45,6 +45,7 @@ static struct {
 	uint64_t n;
 	int error; /* 0: die */
 	bool both;
+	bool late;
 	const char *once;
 	bool supervisor; /* that is us */
 } fault;
@@ -75,11 +76,14 @@ static const struct {
 	const char *name;
 	int number;
 } errors[] = {
-#define ERROR(name) { #name, name }
-	ERROR(EACCES),	     ERROR(EADDRINUSE), ERROR(EAGAIN),	ERROR(EBUSY),  ERROR(ECONNABORTED),
-	ERROR(ECONNRESET), ERROR(EINTR),	      ERROR(EIO),	ERROR(EMFILE), ERROR(ENOBUFS),
-	ERROR(ENOLCK),	     ERROR(ENOMEM),	ERROR(ENOSPC),	ERROR(EPERM),  ERROR(EPIPE),
-	ERROR(ESRCH),
+#define ERROR(name)                                                                                \
+	{                                                                                          \
+#name, name                                                                        \
+	}
+	ERROR(EACCES),       ERROR(EADDRINUSE), ERROR(EAGAIN), ERROR(EBUSY),
+	ERROR(ECONNABORTED), ERROR(ECONNRESET), ERROR(EINTR),  ERROR(EIO),
+	ERROR(EMFILE),       ERROR(ENOBUFS),    ERROR(ENOLCK), ERROR(ENOMEM),
+	ERROR(ENOSPC),       ERROR(EPERM),      ERROR(EPIPE),  ERROR(ESRCH),
 #undef ERROR
 };
 
@@ -122,7 +126,8 @@ static enum when when_of(const char *word)
 static void take_action(const char *word)
 {
 	fault.both = strcmp(word, "die_both") == 0;
-	if (fault.both || strcmp(word, "die") == 0)
+	fault.late = strcmp(word, "late") == 0;
+	if (fault.both || fault.late || strcmp(word, "die") == 0)
 		return;
 	for (size_t i = 0; i < LW_COUNT(errors); i++)
 		if (strcmp(errors[i].name, word) == 0)
@@ -236,7 +241,7 @@ static bool fails(enum fault_call call)
 		next_of(&counts[FAULT_any]);
 	if (call == FAULT_wal && fault.call == FAULT_any)
 		return false; /* it is a pwrite as well */
-	if (!counts_here || fault.when == AFTER)
+	if (!counts_here || fault.when == AFTER || fault.late)
 		return false;
 	if (next_of(&seen) != fault.n || !first_of_all())
 		return false;
@@ -260,8 +265,8 @@ static void made(enum fault_call call)
 static bool has_message(const uint8_t *at, size_t size)
 {
 	while (size >= 6) {
-		size_t length = (size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 |
-				at[3];
+		size_t length =
+			(size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
 
 		if ((at[4] & 0xf0) != 0x90 || at[5] == 0 || at[5] > LW_MSG_STOP)
 			return false;
@@ -355,12 +360,31 @@ STAND_FOR(write, ssize_t, write, LIST(int fd, const void *bytes, size_t size), L
 STAND_FOR(writev, ssize_t, writev, LIST(int fd, const struct iovec *parts, int n), LIST(fd, parts, n))
 /* clang-format on */
 
+static struct late {
+	void *(*run)(void *);
+	void *context;
+} late;
+
+static void *run_late(void *context)
+{
+	(void)context;
+	while (__atomic_load_n(&counts[FAULT_epoll_wait], __ATOMIC_ACQUIRE) < fault.n)
+		sched_yield();
+	(void)first_of_all();
+	return late.run(late.context);
+}
+
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
 		   void *context)
 {
 	REAL(int, pthread_create, pthread_t *, const pthread_attr_t *, void *(*)(void *), void *)
 
-	return fails(FAULT_pthread_create) ? errno : real(thread, attributes, run, context);
+	if (fails(FAULT_pthread_create))
+		return errno;
+	if (!fault.late)
+		return real(thread, attributes, run, context);
+	late = (struct late){ run, context };
+	return real(thread, attributes, run_late, NULL);
 }
 
 int clone(int (*run)(void *), void *stack, int flags, void *context, ...)
@@ -377,7 +401,7 @@ int clone(int (*run)(void *), void *stack, int flags, void *context, ...)
 
 static enum fault_call call_of_number(long number)
 {
-	return number == SYS_pidfd_open	   ? FAULT_pidfd_open
+	return number == SYS_pidfd_open    ? FAULT_pidfd_open
 	       : number == SYS_close_range ? FAULT_close_range
 					   : FAULT_CALLS_N;
 }

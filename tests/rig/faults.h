@@ -10,7 +10,8 @@
  * PROGRAM is the name of the file that is executed. WHEN is "before" or "after" the N-th CALL of
  * that process, or "instead" of it. With a MESSAGE ("-": none) only those calls count that carry a
  * frame of that kind. ACTION is "die", "die_both" (with it its children, if it is lw-supervisor,
- * else its parent) or, instead of a call, the name of the error.
+ * else its parent), instead of a call the name of the error, or "late": the thread that is made
+ * before the N-th epoll_wait begins with that.
  */
 #ifndef LW_FAULTS_H
 #define LW_FAULTS_H
