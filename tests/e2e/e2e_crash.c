@@ -6,7 +6,10 @@
  */
 #include "rig.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "faults.h"
@@ -196,14 +199,13 @@ static const struct point deaths_of_both[] = {
 
 static void kill_both(struct rig_proc *proc)
 {
-	pid_t pid;
+	json_t *work = rig_work("job");
 
-	AWAIT(executions() == 1);
-	rig_line(proc, RIG_OUT, "Your app has started.");
-	pid = process_of("job");
 	rig_signal(proc, SIGSTOP); /* it sees nothing of it */
-	kill(pid, SIGKILL);
+	for (size_t i = 0; i < json_array_size(rig_at(work, "processes")); i++)
+		kill((pid_t)rig_number(work, rig_format("processes.%zu.pid", i)), SIGKILL);
 	rig_signal(proc, SIGKILL);
+	CHECK_INT(rig_exit(proc), -SIGKILL);
 }
 
 static void without_both(const struct kind *kind, const struct point *point, const char *options)
@@ -212,8 +214,11 @@ static void without_both(const struct kind *kind, const struct point *point, con
 
 	begin_case(kind, point);
 	proc = rig_supervisor(conf_of(kind, options), NULL);
-	if (point->what == NULL)
+	if (point->what == NULL) {
+		AWAIT(executions() == 1);
+		rig_line(proc, RIG_OUT, "Your app has started.");
 		kill_both(proc);
+	}
 	CHECK_INT(rig_exit(proc), -SIGKILL);
 	rig_no_fault();
 	proc = rig_supervisor(NULL, NULL);
@@ -291,4 +296,280 @@ TEST(a_journal_whose_thread_comes_late_still_writes_the_first_batch)
 			0);
 		CHECK(rig_fault_happened());
 	}
+}
+
+/* ---- what nobody knows, three times ------------------------------------------------------------------ */
+
+#define SERVE(window) "program = { lw.env('FAKE'), 'serve', '" window "' }"
+
+TEST(a_call_that_was_lost_three_times_is_held_while_others_go_on)
+{
+	struct rig_proc *proc;
+
+	setenv("EXECUTIONS", rig_path("executions"), 1);
+	rig_gate("gate");
+	rig_write("app.conf",
+		  "work 'job' { " SERVE(
+			  "1") ", processes = 2, " COMMON " }\n"
+			       "function flow()\n"
+			       "  local bad = job:run{ act = 'gate' }\n"
+			       "  local good = job:run{ value = 2 }\n"
+			       "  if bad.has_failed and good.has_succeeded and\n"
+			       "     job:run{ value = 3 }.has_succeeded then lw.stop('over') end\n"
+			       "end\n");
+	for (size_t deaths = 0; deaths < 3; deaths++) {
+		proc = rig_up(NULL, "--no-prefix", NULL);
+		rig_line(proc, RIG_OUT, "waiting");
+		AWAIT(rig_is(rig_http("GET", "/api/v1/runs/2", NULL).json, "stage", "succeeded"));
+		kill_both(proc);
+	}
+	proc = rig_supervisor(NULL, NULL);
+	CHECK_INT(rig_exit(proc), 0);
+	CHECK_INT(executions(), 3 + 2);
+	CHECK_INT(rig_record("SELECT stage = 5 AND lost = 3 AND reason = 'lost' FROM runs"
+			     " WHERE id = 1"),
+		  1);
+	CHECK_INT(rig_record("SELECT count(*) FROM runs WHERE stage = 4"), 2);
+	CHECK_INT(rig_children(), 0);
+}
+
+/* ---- many runs, several processes, runs sent ahead ----------------------------------------------------- */
+
+static const char *many(const char *options)
+{
+	setenv("EXECUTIONS", rig_path("executions"), 1);
+	return rig_format(
+		"work 'job' { " SERVE(
+			"4") ", processes = 3, " COMMON " %s }\n"
+			     "function flow()\n"
+			     "  local done = 0\n"
+			     "  for i = 1, 60 do\n"
+			     "    if job:run{ value = i }.has_succeeded then done = done + 1 end\n"
+			     "  end\n"
+			     "  if done == 60 then lw.stop('all of them') end\n"
+			     "end\n",
+		options);
+}
+
+/* Dies again and again, until it did not. */
+static size_t deaths_until_done(const char *what, int first, int step)
+{
+	size_t deaths = 0;
+	bool dies = true;
+
+	for (int n = first; dies; n += step) {
+		struct rig_proc *proc;
+		int status;
+
+		rig_fault("lw-supervisor after %s %d %s", what, n, "die");
+		proc = rig_supervisor(NULL, NULL);
+		status = rig_exit(proc);
+		dies = rig_fault_happened();
+		CHECK_INT(status, dies ? -SIGKILL : 0);
+		deaths += dies;
+	}
+	rig_no_fault();
+	return deaths;
+}
+
+TEST(sixty_runs_in_a_pool_run_once_each_whenever_the_supervisor_dies)
+{
+	static const char *const whats[] = { "send RUN", "readv RESULT", "send ACK", "wal -" };
+
+	for (size_t i = 0; i < LW_COUNT(whats); i++) {
+		rig_anew();
+		rig_write("app.conf", many(""));
+		CHECK(deaths_until_done(whats[i], 1, 3) >= 1);
+		CHECK_INT(executions(), 60);
+		CHECK_INT(rig_record("SELECT count(*) FROM runs WHERE stage = 4"), 60);
+		CHECK_INT(rig_record("SELECT count(*) FROM runs"), 60);
+		CHECK_INT(rig_record("SELECT max(attempt) FROM runs"), 1);
+		CHECK_INT(rig_children(), 0);
+	}
+}
+
+TEST(sixty_runs_in_a_pool_all_succeed_when_all_die_together)
+{
+	for (int n = 1; n <= 9; n += 4) {
+		struct rig_proc *proc;
+
+		rig_anew();
+		rig_write("app.conf", many(""));
+		rig_fault("lw-supervisor after readv RESULT %d die_both", n);
+		CHECK_INT(rig_exit(rig_supervisor(NULL, NULL)), -SIGKILL);
+		rig_no_fault();
+		proc = rig_supervisor(NULL, NULL);
+		CHECK_INT(rig_exit(proc), 0);
+		CHECK_INT(rig_record("SELECT count(*) FROM runs WHERE stage = 4"), 60);
+		/* Up to a window of each process was with it. */
+		CHECK(executions() >= 60 && executions() <= 60 + 3 * 4);
+		CHECK_INT(rig_children(), 0);
+	}
+}
+
+/* ---- in the middle of something else -------------------------------------------------------------------- */
+
+TEST(a_process_that_is_on_no_record_is_ended_and_there_is_no_second_copy)
+{
+	struct rig_proc *proc;
+
+	for (size_t i = 0; i < LW_COUNT(kinds); i++) {
+		rig_anew();
+		rig_gate("gate");
+		rig_fault("lw-supervisor after clone - 1 die");
+		proc = rig_supervisor(conf_of(&kinds[i], "start_with_flow = true"), NULL);
+		CHECK_INT(rig_exit(proc), -SIGKILL);
+		rig_no_fault();
+		CHECK_INT(rig_children(), 1);
+		proc = rig_up(NULL, NULL);
+		rig_line(proc, RIG_ERR, "is on no record and is killed");
+		AWAIT(executions() == 1 && rig_children() == 1);
+		rig_open_gate("gate", 1);
+		CHECK_INT(rig_exit(proc), 0);
+		CHECK_INT(executions(), 1);
+		CHECK_INT(rig_record("SELECT incarnation FROM workers"), 2);
+	}
+}
+
+TEST(a_retry_waits_for_the_rest_of_its_delay_under_the_next_supervisor)
+{
+	struct rig_proc *proc;
+	int64_t due, began;
+
+	setenv("EXECUTIONS", rig_path("executions"), 1);
+	proc = rig_up("work 'job' { " SERVE("1") ", parallel = true, retries = 1,\n"
+						 "  retry_delay = 1, retry_jitter = 0,"
+						 "  env = { EXECUTIONS = lw.env('EXECUTIONS') } }\n"
+						 "function flow()\n"
+						 "  if job:run{ act = 'fail', ['until'] = 2 "
+						 "}.has_succeeded then lw.stop() end\n"
+						 "end\n",
+		      "--no-prefix", NULL);
+	AWAIT(rig_is(rig_work("job"), "reason", "retry 1 of 1 after failed"));
+	rig_signal(proc, SIGKILL);
+	CHECK_INT(rig_exit(proc), -SIGKILL);
+	due = rig_record("SELECT due FROM runs");
+	CHECK(due > 0);
+	CHECK_INT(rig_exit(rig_supervisor(NULL, NULL)), 0);
+	began = rig_record("SELECT started FROM runs");
+	CHECK(began >= due && began < due + 900000);
+	CHECK_INT(executions(), 2);
+}
+
+TEST(a_stop_that_was_under_way_is_brought_to_its_end)
+{
+	struct rig_proc *proc =
+		rig_up("work 'job' { " SERVE("1") ", stop_timeout = 1, parallel = true }\n"
+						  "function flow() end\n",
+		       "--no-prefix", NULL);
+	pid_t pid;
+
+	CHECK_INT(rig_ctl("run", "job", "act=deaf", NULL).status, 0);
+	rig_line(proc, RIG_OUT, "deaf");
+	pid = process_of("job");
+	CHECK_INT(rig_ctl("stop", "job", "--no-wait", NULL).status, 0);
+	rig_signal(proc, SIGKILL);
+	CHECK_INT(rig_exit(proc), -SIGKILL);
+	CHECK(rig_pid_lives(pid));
+	proc = rig_up(NULL, "--no-prefix", NULL);
+	AWAIT(!rig_pid_lives(pid));
+	AWAIT(rig_is(rig_http("GET", "/api/v1/runs/1", NULL).json, "stage", "stopped"));
+	CHECK(rig_true(rig_work("job"), "held"));
+	CHECK_INT(process_of("job"), -1);
+	CHECK_INT(rig_ctl("start", "job", NULL).status, 0);
+	AWAIT(rig_is(rig_work("job"), "processes.0.state", "idle"));
+	rig_down(proc);
+}
+
+TEST(a_timeout_that_was_under_way_is_brought_to_its_end)
+{
+	struct rig_proc *proc;
+
+	rig_write("app.conf",
+		  "work 'job' { " SERVE(
+			  "1") ", timeout = 0.3, stop_timeout = 0.3,"
+			       "  parallel = true, raise_exception = false }\n"
+			       "function flow()\n"
+			       "  if job:run{ act = 'deaf' }.has_failed then lw.stop() end\n"
+			       "end\n");
+	rig_fault("lw-supervisor after kill - 1 die");
+	CHECK_INT(rig_exit(rig_supervisor(NULL, NULL)), -SIGKILL);
+	rig_no_fault();
+	proc = rig_supervisor(NULL, NULL);
+	CHECK_INT(rig_exit(proc), 0);
+	CHECK_INT(rig_record("SELECT stage = 5 AND reason = 'timeout' AND attempt = 1 FROM runs"),
+		  1);
+	CHECK_INT(rig_children(), 0);
+}
+
+/* It was on record before anybody was killed. */
+TEST(a_kill_that_was_under_way_is_brought_to_its_end)
+{
+	static const char *const whens[] = { "before", "after" };
+	struct rig_proc *proc;
+	pid_t pid;
+
+	for (size_t i = 0; i < LW_COUNT(whens); i++) {
+		rig_anew();
+		setenv("EXECUTIONS", rig_path("executions"), 1);
+		rig_gate("gate");
+		rig_fault("lw-supervisor %s kill - 1 die", whens[i]);
+		proc = rig_up(
+			"work 'job' { " SERVE("1") ", " COMMON " }\n"
+						   "function flow() job:run{ act = 'gate' } end\n",
+			"--no-prefix", NULL);
+		rig_line(proc, RIG_OUT, "waiting");
+		pid = process_of("job");
+		CHECK(rig_ctl("kill", "job", NULL).status != 0);
+		CHECK_INT(rig_exit(proc), -SIGKILL);
+		rig_no_fault();
+		proc = rig_up(NULL, "--no-prefix", NULL);
+		AWAIT(!rig_pid_lives(pid));
+		AWAIT(rig_is(rig_http("GET", "/api/v1/runs/1", NULL).json, "stage", "stopped"));
+		CHECK_TEXT(rig_string(rig_http("GET", "/api/v1/runs/1", NULL).json, "reason"),
+			   "killed by operator");
+		AWAIT(rig_is(rig_work("job"), "processes.0.state", "idle"));
+		CHECK_INT(executions(), 1);
+		rig_down(proc);
+	}
+}
+
+TEST(a_stop_is_on_record_before_a_process_hears_of_it)
+{
+	struct rig_proc *proc;
+
+	setenv("EXECUTIONS", rig_path("executions"), 1);
+	rig_gate("gate");
+	rig_fault("lw-supervisor after kill - 1 die");
+	proc = rig_up("work 'job' { " SERVE("1") ", " COMMON " }\n"
+						 "function flow() job:run{ act = 'gate' } end\n",
+		      "--no-prefix", NULL);
+	rig_line(proc, RIG_OUT, "waiting");
+	CHECK(rig_ctl("stop", "job", NULL).status != 0);
+	CHECK_INT(rig_exit(proc), -SIGKILL);
+	rig_no_fault();
+	proc = rig_up(NULL, "--no-prefix", NULL);
+	AWAIT(rig_is(rig_http("GET", "/api/v1/runs/1", NULL).json, "stage", "stopped"));
+	CHECK(rig_true(rig_work("job"), "held"));
+	AWAIT(rig_children() == 1);
+	CHECK_INT(executions(), 1);
+	rig_down(proc);
+}
+
+TEST(a_lock_that_a_dead_supervisor_left_to_a_child_of_it_is_waited_for)
+{
+	struct rig_proc *proc = rig_up("work 'job' { command = { 'true' } }\n"
+				       "function flow() end\n",
+				       NULL);
+	int lock = open(rig_path(".lw/app.conf/lock"), O_RDWR | O_CLOEXEC);
+
+	rig_signal(proc, SIGKILL);
+	CHECK_INT(rig_exit(proc), -SIGKILL);
+	CHECK(lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0);
+	proc = rig_supervisor(NULL, NULL);
+	CHECK_INT(rig_ctl("status", NULL).status, 3);
+	CHECK_INT(rig_ctl("status", NULL).status, 3);
+	close(lock);
+	rig_line(proc, RIG_OUT, "Your app has started.");
+	rig_down(proc);
 }
