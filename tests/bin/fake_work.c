@@ -86,6 +86,12 @@ static int act_gate(struct lw_run *run)
 	return act_echo(run);
 }
 
+static int act_gate_exit(struct lw_run *run)
+{
+	(void)act_gate(run);
+	return act_exit(run);
+}
+
 /* Never looks up from its work. */
 static int act_deaf(struct lw_run *run)
 {
@@ -120,8 +126,9 @@ static const struct {
 	const char *name;
 	int (*act)(struct lw_run *run);
 } acts[] = {
-	{ "echo", act_echo }, { "fail", act_fail }, { "crash", act_crash }, { "exit", act_exit },
-	{ "gate", act_gate }, { "deaf", act_deaf }, { "print", act_print }, { "state", act_state },
+	{ "echo", act_echo },   { "fail", act_fail },   { "crash", act_crash },
+	{ "exit", act_exit },   { "gate", act_gate },   { "deaf", act_deaf },
+	{ "print", act_print }, { "state", act_state }, { "gate_exit", act_gate_exit },
 };
 
 /* One line an execution, in a file that survives everybody: "run attempt pid". */
