@@ -9,6 +9,7 @@
 
 #include "adopt.h"
 #include "launch.h"
+#include "lw_cgroup.h"
 #include "lw_log.h"
 #include "reap.h"
 #include "schedule.h"
@@ -72,6 +73,9 @@ static void on_journal(void *context)
 
 	for (size_t i = 0; i < app->work_count; i++)
 		work_on_room(app->works[i]);
+	for (size_t i = 0; i < app->worker_count; i++)
+		if (app->workers[i] != NULL)
+			worker_on_journal(app->workers[i]);
 }
 
 static int open_record(struct app *app, const char *state_dir, struct lw_err *err)
@@ -154,6 +158,19 @@ struct run *app_run(struct app *app, uint64_t id, struct lw_err *err)
 	return run;
 }
 
+/* What was given to us is not our works' to use. */
+static void open_cgroup(struct app *app)
+{
+	struct lw_err err;
+	int r = lw_cgroup_open(journal_store(app->journal), &app->cgroup, &err);
+
+	if (r < 0 && r != -ENOENT)
+		lw_log(LW_LOG_WARNING, "%s; process trees are searched for", err.text);
+	if (r >= 0)
+		lw_log(LW_LOG_INFO, "cgroup=%s", lw_cgroup_path(app->cgroup));
+	unsetenv("LW_CGROUP");
+}
+
 int app_settle(struct app *app, struct lw_err *err)
 {
 	return journal_stop(app->journal, err);
@@ -181,6 +198,8 @@ int app_new(struct loop *loop, struct config *config, struct flow *flow, const c
 	loop_timer_init(&app->own_timer, loop, on_own_change);
 	app->launch = launch_new(loop, worker_launch);
 	r = open_record(app, state_dir, err);
+	if (r >= 0)
+		open_cgroup(app);
 	if (r >= 0)
 		r = reaper_new(loop, &app->reaper, err);
 	if (r < 0) {
@@ -226,6 +245,7 @@ void app_free(struct app *app)
 	schedule_free(app->schedule);
 	launch_free(app->launch);
 	reaper_free(app->reaper);
+	lw_cgroup_free(app->cgroup);
 	state_done(&app->state);
 	lw_buf_done(&app->scratch);
 	config_free(app->config);

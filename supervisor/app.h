@@ -17,6 +17,7 @@
 #include "work.h"
 
 struct dial;
+struct lw_cgroup;
 struct logs;
 struct launch;
 struct reaper;
@@ -36,6 +37,7 @@ struct app {
 	struct schedule *schedule;
 	struct reaper *reaper;
 	struct launch *launch;
+	struct lw_cgroup *cgroup; /* that was delegated to us, or NULL */
 	struct state state;   /* lw.state */
 	enum app_stage stage; /* text: app_stage_name() */
 	struct work **works;  /* in the order they are shown */

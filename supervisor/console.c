@@ -227,6 +227,12 @@ void console_line(struct console *console, struct lw_slice head, struct lw_slice
 		loop_post(console->loop, LOOP_END, &console->flush);
 }
 
+void console_push(struct console *console)
+{
+	if (!console->waiting && !console->gone)
+		flush(console);
+}
+
 static int64_t now_ms(void)
 {
 	struct timespec now;

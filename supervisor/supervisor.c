@@ -357,10 +357,6 @@ int supervisor_run(const struct options *options)
 		take_down(&supervisor);
 		return complain(&err, err.code == -EBUSY ? EXIT_OCCUPIED : EXIT_APP);
 	}
-	if (app_settle(supervisor.app, &err) < 0) {
-		take_down(&supervisor);
-		return complain(&err, EXIT_APP);
-	}
 	status = supervisor.app->exit_status;
 	snprintf(err.text, sizeof(err.text), "the app failed: %s",
 		 supervisor.app->end_reason != NULL ? supervisor.app->end_reason : "");

@@ -18,25 +18,13 @@
 
 /* ---- ending -------------------------------------------------------------------------------- */
 
+/* Init may have reaped an adopted process already: then its pid is anybody's. */
 static void signal_group(const struct worker *worker, int signal)
 {
+	if (worker->adopted && !lw_process_lives(worker->pidfd))
+		return;
 	if (worker->pid != 0 && kill(-worker->pid, signal) < 0 && errno == ESRCH)
 		(void)kill(worker->pid, signal); /* it has not made its session yet */
-}
-
-static size_t signal_tree(struct worker *worker, int signal)
-{
-	struct lw_pids pids = { 0 };
-	size_t n;
-	int r;
-
-	worker->tree.leader_gone = worker->pid == 0;
-	r = lw_tree_find(&worker->tree, &pids);
-	n = pids.count + (r < 0); /* who could not be seen may be there */
-	for (size_t i = 0; i < pids.count; i++)
-		(void)kill(pids.pids[i], signal);
-	lw_pids_done(&pids);
-	return n;
 }
 
 static void send_stop(struct worker *worker)
@@ -107,7 +95,7 @@ WORKER_ACTION(hurry)
 
 WORKER_ACTION(kill)
 {
-	signal_tree(worker, SIGKILL);
+	worker_tree_signal(worker, SIGKILL);
 	signal_group(worker, SIGKILL);
 	if (++worker->kills == 3)
 		worker_note(worker, "does not end after SIGKILL");
@@ -167,12 +155,6 @@ void worker_exited(struct worker *worker)
 	worker_step(worker, WORKER_ON_EXIT);
 }
 
-/* What an orphan of an adopted process falls to is no business of ours. */
-static bool may_have_left_some(struct worker *worker)
-{
-	return reaper_has_orphans(worker->app->reaper) || worker->adopted;
-}
-
 /* The process is gone. What it wrote before is in the socket and the pipes already, so that
  * one look takes its last words. Then the rest of its tree. */
 WORKER_ACTION(end_tree)
@@ -182,7 +164,7 @@ WORKER_ACTION(end_tree)
 	worker_channel_close(worker);
 	output_drain(worker->output, true);
 	worker->tree.leader_gone = true;
-	if (!may_have_left_some(worker) || signal_tree(worker, SIGTERM) == 0)
+	if (!worker_tree_may_live(worker) || worker_tree_signal(worker, SIGTERM) == 0)
 		return worker_step(worker, WORKER_ON_GONE);
 	worker->end_by = worker->work->config->stop_timeout < END_TERM_MOST
 				 ? worker->work->config->stop_timeout
@@ -192,30 +174,19 @@ WORKER_ACTION(end_tree)
 	return 0;
 }
 
-static void name_survivors(struct worker *worker)
-{
-	struct lw_pids pids = { 0 };
-	char who[64] = "";
-
-	if (lw_tree_find(&worker->tree, &pids) > 0)
-		lw_proc_describe(pids.pids[0], who, sizeof(who));
-	worker_note(worker, "%zu of its processes cannot be killed, one is %s", pids.count, who);
-	lw_pids_done(&pids);
-}
-
 WORKER_ACTION(sweep)
 {
 	bool kill_now = worker->kill_at_once || loop_now(worker->app->loop) >= worker->end_by;
 	size_t left;
 
 	(void)reaper_has_orphans(worker->app->reaper); /* zombies first */
-	left = signal_tree(worker, kill_now ? SIGKILL : 0);
+	left = worker_tree_signal(worker, kill_now ? SIGKILL : 0);
 	if (left == 0) {
 		output_drain(worker->output, true);
 		return worker_step(worker, WORKER_ON_GONE);
 	}
 	if (kill_now && ++worker->kills == 300)
-		name_survivors(worker);
+		worker_tree_name_survivors(worker);
 	loop_timer_set(&worker->timer, worker->kills < 300 ? SWEEP_EVERY : KILL_AGAIN);
 	return 0;
 }
@@ -255,6 +226,7 @@ WORKER_ACTION(gone)
 	char *message = lw_format("%s%s%s", note, *note != '\0' && *tail != '\0' ? "; " : "", tail);
 
 	count_streak(worker);
+	worker_tree_done(worker);
 	worker->name.pid = 0;
 	journal_worker_gone(worker->app->journal, worker->id);
 	settle(worker, &worker->runs, message);
