@@ -208,7 +208,7 @@ static void publish(struct journal *journal, struct writer *writer)
 static void *write_batches(void *context)
 {
 	struct journal *journal = context;
-	struct writer writer = { 0 };
+	struct writer writer = { 0 }; /* batch 0: the first one may have been handed over already */
 	bool leave = false;
 
 	pthread_mutex_lock(&journal->lock);

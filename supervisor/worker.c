@@ -110,6 +110,7 @@ void worker_free(struct worker *worker)
 	if (worker == NULL)
 		return;
 	launch_cancel(worker->app->launch, &worker->place);
+	journal_cancel(worker->app->journal, &worker->recorded);
 	worker_channel_close(worker);
 	worker_forget_process(worker);
 	lw_close(worker->group);
@@ -354,6 +355,8 @@ void worker_restore(struct worker *worker, const struct worker_row *row)
 void worker_restore_run(struct worker *worker, struct run *run)
 {
 	run->worker = worker;
+	if (worker->kill_at_once) /* a stop asks first */
+		run->ending_reason = "killed by operator";
 	run_list_append(&worker->runs, run);
 }
 
@@ -389,9 +392,9 @@ void worker_adopt(struct worker *worker)
 	if (r < 0) {
 		if (!lw_process_of_this_boot(&worker->name))
 			worker->tree.leader = worker->tree.session = 0; /* numbers of others */
-		lw_log(LW_LOG_WARNING, "work=%s worker=%llu pid=%d ended while nobody watched",
-		       worker->work->config->name, (unsigned long long)worker->id,
-		       (int)worker->pid);
+		lw_log(LW_LOG_WARNING, "work=%s worker=%llu pid=%d ended while nobody watched: %s",
+		       worker->work->config->name, (unsigned long long)worker->id, (int)worker->pid,
+		       err.text);
 		worker->last_death = lw_strdup("unknown exit status");
 		worker->died_badly = true;
 		worker->ended_at = loop_now(worker->app->loop);

@@ -48,21 +48,49 @@ WORKER_ACTION(welcome_stopping)
 	return 0;
 }
 
-WORKER_ACTION(ask_to_stop)
+static void stop_now(struct worker *worker)
 {
-	if (worker->kill_at_once)
-		return act_kill(worker);
+	if (worker->kill_at_once) {
+		act_kill(worker);
+		return;
+	}
 	send_stop(worker);
 	signal_group(worker, (int)worker->work->config->stop_signal);
 	signal_group(worker, SIGCONT);
-	if (!loop_timer_pending(&worker->timer))
+}
+
+static void on_recorded(struct journal_wait *wait, int r)
+{
+	struct worker *worker = LW_OWNER(wait, struct worker, recorded);
+
+	(void)r; /* who cannot be put on record is stopped all the same */
+	if (worker->state == WORKER_STOPPING)
+		stop_now(worker);
+}
+
+/* That it was asked, and what it was asked after, is on record first: when the supervisor dies
+ * now, the next one knows why the process ended. If the journal takes too long for that, the
+ * timer of the state kills. */
+static void stop_when_recorded(struct worker *worker)
+{
+	worker->recorded.done = on_recorded;
+	journal_cancel(worker->app->journal, &worker->recorded);
+	journal_wait(worker->app->journal, &worker->recorded);
+}
+
+WORKER_ACTION(ask_to_stop)
+{
+	stop_when_recorded(worker);
+	if (worker->kill_at_once)
+		loop_timer_set(&worker->timer, KILL_AGAIN);
+	else if (!loop_timer_pending(&worker->timer))
 		loop_timer_set(&worker->timer, worker->work->config->stop_timeout);
 	return 0;
 }
 
 WORKER_ACTION(hurry)
 {
-	return worker->kill_at_once ? act_kill(worker) : 0;
+	return worker->kill_at_once ? act_ask_to_stop(worker) : 0;
 }
 
 WORKER_ACTION(kill)

@@ -69,7 +69,8 @@ struct worker {
 	int64_t next_try_at; /* BACKOFF; monotonic */
 	int64_t hello_at;    /* monotonic, as ended_at */
 	int64_t ended_at;
-	bool asked; /* its end was asked for */
+	bool asked;                   /* its end was asked for */
+	struct journal_wait recorded; /* before it is told */
 	bool kill_at_once;
 	unsigned kills; /* KILLs sent to this incarnation */
 	int64_t end_by; /* ENDING: when TERM turns into KILL; monotonic */

@@ -31,6 +31,8 @@
 #define PAUSE_FIRST_MS   10
 #define PAUSE_LONGEST_MS 1000
 #define TOKEN_MAX        64
+#define SETTLE_MS        200
+#define STOP_MS          10000 /* without LW_STOP_TIMEOUT_MS */
 
 struct report {
 	uint64_t sequence;
@@ -609,6 +611,26 @@ int channel_settle(struct channel *channel, int timeout_ms)
 		if (r < 0)
 			return r;
 	}
+}
+
+/* As long as the supervisor lets us before it kills, less a tenth. */
+static int64_t leave_ms(void)
+{
+	const char *stop_ms = getenv("LW_STOP_TIMEOUT_MS");
+	int64_t most = stop_ms != NULL ? strtoll(stop_ms, NULL, 10) : STOP_MS;
+
+	return most - most / 10;
+}
+
+int channel_leave(struct channel *channel)
+{
+	int64_t until = channel_now() + leave_ms();
+	int r;
+
+	do
+		r = channel_settle(channel, SETTLE_MS);
+	while (r == -ETIMEDOUT && !channel->welcomed && channel_now() < until);
+	return r;
 }
 
 /* ---- making one ----------------------------------------------------------------------------- */

@@ -92,10 +92,19 @@ void rig_fail(const char *file, int line, const char *format, ...)
 	va_end(args);
 	fputc('\n', stderr);
 	rig_procs_transcript();
+	rig_no_fault();
 	rig_procs_end();
 	rig_folder_end();
 	fflush(NULL);
 	_exit(1); /* what is kept is no leak */
+}
+
+void rig_anew(void)
+{
+	rig_no_fault();
+	rig_procs_end();
+	rig_folder_end();
+	kept_end();
 }
 
 static int run_test(size_t n)
@@ -108,9 +117,7 @@ static int run_test(size_t n)
 	unsetenv("STATE_DIRECTORY");
 	unsetenv("LW_CONTROL");
 	tests[n].test();
-	rig_procs_end();
-	rig_folder_end();
-	kept_end();
+	rig_anew();
 	return 0;
 }
 
