@@ -272,10 +272,8 @@ static void keep_changing(const char *name)
 	int fd = open(name, O_WRONLY);
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (int i = 0; fd >= 0; i++) {
-		(void)!pwrite(fd, &i, sizeof(i), 0);
+	for (int i = 0; pwrite(fd, &i, sizeof(i), 0) > 0; i++)
 		(void)poll(NULL, 0, 1);
-	}
 	_exit(1);
 }
 
