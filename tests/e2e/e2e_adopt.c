@@ -186,6 +186,7 @@ TEST_BOTH_WAYS(a_process_that_had_not_dialled_yet_dials_the_next_supervisor)
 		      "  program = { 'sh', '-c', 'head -c 1 gate; exec \"$FAKE\" serve' } }\n" NO_FLOW,
 		      "--no-prefix", NULL);
 	AWAIT(rig_is(rig_work("slow"), "processes.0.state", "starting"));
+	AWAIT(rig_number(rig_status(), "app.journal.waiting") == 0); /* it is on record */
 	die(proc);
 	proc = rig_up(NULL, "--no-prefix", NULL);
 	rig_open_gate("gate", 1);
