@@ -7,8 +7,6 @@
 #ifndef LW_TESTS_FLOW_APP_H
 #define LW_TESTS_FLOW_APP_H
 
-#include <dirent.h>
-
 #include "on_record.h"
 #include "work_private.h"
 
@@ -153,25 +151,6 @@ static LW_UNUSED void finish(const char *name, enum stage stage, const char *jso
 	memo = cache_find(app->cache, run->key, (struct lw_slice){ run->form, run->form_size });
 	if (memo != NULL)
 		memo->ended = FINISHED_AT;
-}
-
-static LW_UNUSED void remove_folder(const char *path)
-{
-	DIR *folder = opendir(path);
-	struct dirent *entry;
-	char name[400];
-
-	if (folder == NULL)
-		return;
-	while ((entry = readdir(folder)) != NULL) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
-		if (unlink(name) < 0)
-			remove_folder(name);
-	}
-	closedir(folder);
-	rmdir(path);
 }
 
 static LW_UNUSED void close_all(void)

@@ -9,6 +9,7 @@
 #define LW_TESTS_ON_RECORD_H
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,13 +37,31 @@ static LW_UNUSED void open_loop(void)
 	cr_assert_geq(loop_new(&loop, &err), 0, "%s", err.text);
 }
 
+static LW_UNUSED void remove_folder(const char *path)
+{
+	DIR *folder = opendir(path);
+	struct dirent *entry;
+	char name[400];
+
+	if (folder == NULL)
+		return;
+	while ((entry = readdir(folder)) != NULL) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
+		if (unlink(name) < 0)
+			remove_folder(name);
+	}
+	closedir(folder);
+	rmdir(path);
+}
+
 static LW_UNUSED void close_loop(void)
 {
-	LW_AUTO(lw_free) char *command = lw_format("rm -rf '%s'", state_dir);
-
 	loop_free(loop);
 	loop = NULL;
-	cr_assert_eq(system(command), 0);
+	remove_folder(state_dir);
+	cr_assert_neq(access(state_dir, F_OK), 0);
 }
 
 static LW_UNUSED void leave_loop(struct loop_task *task)

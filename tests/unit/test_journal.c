@@ -271,7 +271,6 @@ Test(journal, every_store_has_a_name_and_a_secret_of_its_own_and_keeps_them)
 	static char other_dir[] = "/tmp/lw-record-XXXXXX";
 	const struct journal_options options = { .dir = other_dir };
 	LW_AUTO(lw_free) char *id = lw_strdup(journal_store(journal));
-	LW_AUTO(lw_free) char *command = NULL;
 	uint8_t secret[LW_KEY_SECRET];
 	struct journal *other;
 
@@ -282,8 +281,7 @@ Test(journal, every_store_has_a_name_and_a_secret_of_its_own_and_keeps_them)
 	cr_assert_str_neq(id, journal_store(other));
 	cr_assert(memcmp(secret, journal_secret(other), LW_KEY_SECRET) != 0);
 	journal_free(other);
-	command = lw_format("rm -rf '%s'", other_dir);
-	cr_assert_eq(system(command), 0);
+	remove_folder(other_dir);
 	reopen();
 	cr_expect_str_eq(journal_store(journal), id);
 	cr_expect(memcmp(secret, journal_secret(journal), LW_KEY_SECRET) == 0);

@@ -668,7 +668,7 @@ Test(work, long_calls_hit_when_their_forms_were_dropped)
 
 Test(work, a_lost_run_goes_back_to_the_head_of_the_queue_and_is_held_the_third_time)
 {
-	struct run *run;
+	struct run *run = NULL;
 
 	begin(settings("w"));
 	call(1);
