@@ -211,8 +211,7 @@ static void *write_batches(void *context)
 	bool leave = false;
 
 	pthread_mutex_lock(&journal->lock);
-	writer.batch = journal->shared.pending_batch;
-	while (!leave) {
+	while (!leave) { /* whatever was handed over before we came is pending */
 		await_work(journal, &writer);
 		leave = journal->shared.leave;
 		do {
