@@ -91,7 +91,7 @@ void floor_restart(struct board *board, const char *const *argv, size_t count,
 		   struct samples *samples);
 /* What bare SQLite does with a journal's schema (floor_sqlite.c). */
 struct sqlite_load {
-	bool power;       /* synchronous FULL, else NORMAL */
+	bool power; /* synchronous FULL, else NORMAL */
 	size_t runs;
 	double changes;   /* rows inserted or updated a run, the insert included */
 	double batch;     /* rows inserted or updated a transaction */
@@ -110,7 +110,7 @@ double floor_hash(size_t size);
 
 /* ---- profile (profile.c): perf over the processes that are started from now on -------- */
 
-void profile_begin(pid_t also); /* a process that was started before; 0: none */
+void profile_begin(pid_t also);     /* a process that was started before; 0: none */
 void profile_end(const char *what); /* prints the hottest symbols */
 pid_t profile_pid(void);            /* of perf, -1: none */
 

@@ -76,7 +76,8 @@ static void measure_journal(const char *durability, const char *row, const char 
 		written = program_written(durability);
 		samples_add(&program, written.rate);
 		if (!report_muted())
-			samples_add(&bare, bare_written(&written, strcmp(durability, "power") == 0));
+			samples_add(&bare,
+				    bare_written(&written, strcmp(durability, "power") == 0));
 	}
 	report(row, samples_quantile(&program, 0.5), samples_quantile(&bare, 0.5));
 	if (rate_row != NULL)

@@ -109,8 +109,9 @@ void bench_recover(void)
 
 /* ---- adopt --------------------------------------------------------------------------------------- */
 
-#define ADOPTED      "1000"
-#define AWAY_SECONDS 5 /* that the works have dialled in vain, so that their pauses are the longest */
+#define ADOPTED "1000"
+#define AWAY_SECONDS                                                                               \
+	5 /* that the works have dialled in vain, so that their pauses are the longest */
 
 static double adopt_seconds(struct daemon *daemon, const struct plan *plan)
 {

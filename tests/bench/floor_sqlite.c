@@ -188,7 +188,8 @@ double floor_load(const char *journal, double *ret_form_size)
 /* The ids of the runs whose forms are at least so long. */
 static size_t find_long(sqlite3 *db, size_t size, int64_t *ids, size_t room)
 {
-	sqlite3_stmt *rows = prepare(db, "SELECT id FROM runs WHERE length(form) BETWEEN ?1 AND ?2");
+	sqlite3_stmt *rows =
+		prepare(db, "SELECT id FROM runs WHERE length(form) BETWEEN ?1 AND ?2");
 	size_t count = 0;
 
 	sqlite3_bind_int64(rows, 1, (int64_t)size);

@@ -21,8 +21,8 @@ static pid_t recorder = -1;
 void profile_begin(pid_t also)
 {
 	char pids[32];
-	const char *const argv[] = { "perf", "record",	"-q", "-e",	 "cpu-clock", "-F", "1999",
-				     "-p",   pids, "-o", data_file, NULL };
+	const char *const argv[] = { "perf", "record", "-q", "-e", "cpu-clock", "-F",
+				     "1999", "-p",     pids, "-o", data_file,   NULL };
 
 	snprintf(pids, sizeof(pids), "%d,%d", (int)getpid(), (int)(also > 0 ? also : getpid()));
 	snprintf(data_file, sizeof(data_file), "%s/perf.data", guard_folder());

@@ -35,10 +35,11 @@ static const char *says(struct rig_answer answer, const char *work)
 
 TEST(only_works_whose_settings_changed_are_touched)
 {
-	struct rig_proc *proc = rig_up("work 'same' " SERVE("") "work 'env' " SERVE(
-					       ", env = { A = '1' }") "work 'gone' " SERVE("")
-					       "work 'soft' " SERVE("") FLOW,
-				       NULL);
+	struct rig_proc *proc = rig_up(
+		"work 'same' " SERVE("") "work 'env' " SERVE(
+			", env = { A = '1' }") "work 'gone' " SERVE("") "work 'soft' " SERVE("")
+			FLOW,
+		NULL);
 	static const char conf[] = "work 'same' " SERVE("") "work 'env' " SERVE(
 		", env = { A = '2' }") "work 'soft' " SERVE(", retries = 3") "work 'new' " SERVE("")
 		FLOW;
@@ -90,15 +91,17 @@ TEST(a_wrong_file_changes_nothing)
 TEST(what_is_remembered_and_the_states_outlive_a_reload)
 {
 	static const char *const confs[] = {
-		"work 'job' " SERVE("") "function flow()\n"
-					"  lw.state.n = 1\n"
-					"  local r = job:run{ value = 3 }\n"
-					"  if r.has_succeeded then print('first ' .. r.result) end\n"
-					"end\n",
-		"work 'job' " SERVE("") "function flow()\n"
-					"  local r = job:run{ value = 3 }\n"
-					"  if r.cached then print('second ' .. r.result .. lw.state.n) end\n"
-					"end\n",
+		"work 'job' " SERVE(
+			"") "function flow()\n"
+			    "  lw.state.n = 1\n"
+			    "  local r = job:run{ value = 3 }\n"
+			    "  if r.has_succeeded then print('first ' .. r.result) end\n"
+			    "end\n",
+		"work 'job' " SERVE(
+			"") "function flow()\n"
+			    "  local r = job:run{ value = 3 }\n"
+			    "  if r.cached then print('second ' .. r.result .. lw.state.n) end\n"
+			    "end\n",
 	};
 	struct rig_proc *proc = rig_up(confs[0], "--no-prefix", NULL);
 
@@ -113,24 +116,24 @@ TEST(a_run_goes_on_while_its_work_is_changed_and_is_tried_again_when_it_is_repla
 {
 	rig_gate("gate");
 	struct rig_proc *proc = rig_up("work 'job' " SERVE("") "function flow()\n"
-							     "  job:run{ act = 'gate' }\n"
-							     "end\n",
+							       "  job:run{ act = 'gate' }\n"
+							       "end\n",
 				       "--no-prefix", NULL);
 	pid_t pid;
 
 	AWAIT(rig_is(rig_work("job"), "stage", "running"));
 	pid = pid_of("job");
 	CHECK_INT(reload("work 'job' " SERVE(", timeout = 1000") "function flow()\n"
-								"  job:run{ act = 'gate' }\n"
-								"end\n",
+								 "  job:run{ act = 'gate' }\n"
+								 "end\n",
 			 "")
 			  .status,
 		  200);
 	CHECK_INT(pid_of("job"), pid);
 	CHECK(rig_is(rig_work("job"), "stage", "running"));
 	CHECK_INT(reload("work 'job' " SERVE(", nice = 1") "function flow()\n"
-							 "  job:run{ act = 'gate' }\n"
-							 "end\n",
+							   "  job:run{ act = 'gate' }\n"
+							   "end\n",
 			 "")
 			  .status,
 		  200);
@@ -160,10 +163,9 @@ TEST(a_work_that_passes_make_gets_its_new_settings_at_the_next_pass)
 
 TEST(services_come_and_go)
 {
-	struct rig_proc *proc =
-		rig_up("work 'a' { command = { 'sleep', '1000' } }\n"
-		       "work 'b' { command = { 'sleep', '1000' } }\n",
-		       NULL);
+	struct rig_proc *proc = rig_up("work 'a' { command = { 'sleep', '1000' } }\n"
+				       "work 'b' { command = { 'sleep', '1000' } }\n",
+				       NULL);
 
 	AWAIT(rig_is(rig_work("b"), "stage", "running"));
 	CHECK_INT(reload("work 'a' { command = { 'sleep', '1000' } }\n"

@@ -90,8 +90,8 @@ static int on_run(void *context, const struct run_row *row)
 static size_t count_rows(void)
 {
 	size_t count = 0;
-	const struct store_load load = { &count, on_work, on_state, on_mark, on_worker,
-					 on_run, on_run };
+	const struct store_load load = { &count,    on_work, on_state, on_mark,
+					 on_worker, on_run,  on_run };
 	struct lw_err err = { 0 };
 
 	HOLDS(store_load(store, &load, &err) == 0, "what was applied is not read: %s", err.text);

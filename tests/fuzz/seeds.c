@@ -580,7 +580,9 @@ static void batch_seed(void)
 	store_put_applied(&batch, 1, 12);
 	put_row_seed(STAGE_SUCCEEDED, false, &rows, &batch);
 	store_put_flags(&batch, 8, 0);
-	store_put_state(&batch, 1, slice_of("data"), slice_of("\xa3" "day"));
+	store_put_state(&batch, 1, slice_of("data"),
+			slice_of("\xa3"
+				 "day"));
 	store_put_state(&batch, 0, slice_of("data"), (struct lw_slice){ 0 });
 	store_put_mark(&batch, slice_of("hourly"), 1000000);
 	store_put_forgotten(&batch, 1);

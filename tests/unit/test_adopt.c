@@ -6,7 +6,7 @@
 #include "on_record.h"
 #include "schedule.h"
 
-static struct lw_buf batch;  /* what the earlier supervisor wrote */
+static struct lw_buf batch;     /* what the earlier supervisor wrote */
 static struct lw_buf forms[20]; /* of the runs in it, by id */
 
 static void tear_down(void)
