@@ -64,7 +64,7 @@ struct journal {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct shared shared;
-	uint64_t size;  /* of the store; atomic, as are these: */
+	uint64_t size; /* of the store; atomic, as are these: */
 	uint64_t transactions, changes;
 	size_t backlog; /* bytes that are not written */
 };

@@ -56,7 +56,8 @@ TEST(thousands_of_works_start_and_status_answers_meanwhile)
 	for (size_t wanted = 1; wanted < count; wanted += 250)
 		AWAIT(count_idle() >= wanted);
 	AWAIT(count_idle() == count);
-	CHECK_INT(rig_number(rig_http("GET", "/api/v1/works/w1", NULL).json, "processes.0.starts"), 1);
+	CHECK_INT(rig_number(rig_http("GET", "/api/v1/works/w1", NULL).json, "processes.0.starts"),
+		  1);
 	CHECK(has_descriptor(rig_pid(proc), (int)(count * (EACH_TAKES - 1))));
 	CHECK_INT(rig_ctl("status", NULL).status, 0);
 	rig_down(proc);
