@@ -140,6 +140,13 @@ static int gone(const struct lw_process_name *name, struct lw_err *err)
 	return lw_err_set(err, -ESRCH, "process %d is gone", (int)name->pid);
 }
 
+bool lw_process_of_this_boot(const struct lw_process_name *name)
+{
+	char boot[37];
+
+	return read_boot(boot) == 0 && strcmp(boot, name->boot) == 0;
+}
+
 int lw_process_open(const struct lw_process_name *name, int *ret_pidfd, struct lw_err *err)
 {
 	LW_AUTO(lw_close) int fd = -1;

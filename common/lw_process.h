@@ -33,6 +33,9 @@ struct lw_process_name {
 /* Names the process that `pid` means now. `pidfd`: of that process, or -1. -ESRCH: it is gone. */
 LW_MUST_USE int lw_process_name(pid_t pid, int pidfd, struct lw_process_name *ret_name);
 
+/* False: the machine was started anew since, and its numbers mean nothing any more. */
+bool lw_process_of_this_boot(const struct lw_process_name *name);
+
 /* A pidfd of the named process, which may be a zombie by now. -ESRCH: it was reaped, or the
  * machine was started anew; whoever has its pid today is somebody else. */
 LW_MUST_USE int lw_process_open(const struct lw_process_name *name, int *ret_pidfd,

@@ -48,11 +48,22 @@
 #define CALL_SETRESUID SYS_setresuid
 #endif
 
+/* ThreadSanitizer keeps books in the memory that the child shares with us: it takes clone() for a
+ * fork() and looks away from then on, and the child's handlers of signals for ours. By the C
+ * library's other names it does not notice. */
+#ifdef __SANITIZE_THREAD__
+int __clone(int (*run)(void *), void *stack, int flags, void *argument, ...);
+int __sigaction(int number, const struct sigaction *action, struct sigaction *before);
+#define clone          __clone
+#define sigaction(...) __sigaction(__VA_ARGS__)
+#endif
+
 /* clang-format off */
 /*       step         what failed, with its subject */
 #define STEPS(S)                                                                       \
 	S(NONE,       "cannot start '%s'",                                spawn->file) \
 	S(SIGNALS,    "cannot restore the signals of '%s'",               spawn->file) \
+	S(CGROUP,     "cannot put '%s' into its cgroup",                  spawn->file) \
 	S(SESSION,    "cannot make a session for '%s'",                   spawn->file) \
 	S(GROUP,      "cannot make a process group for '%s'",             spawn->file) \
 	S(TABLE,      "cannot have descriptors apart for '%s'",           spawn->file) \
@@ -222,10 +233,19 @@ static int tie_to_parent(struct plan *plan)
 	return getppid() == plan->parent ? 0 : -1; /* it ended before we asked */
 }
 
+/* First of all, so that nobody it starts is anywhere else. */
+static int enter_cgroup(struct plan *plan)
+{
+	plan->step = STEP_CGROUP;
+	if (plan->spawn->cgroup_entry == NULL)
+		return 0;
+	return write(*plan->spawn->cgroup_entry, "0", 1) == 1 ? 0 : -1;
+}
+
 static void become(struct plan *plan)
 {
 	plan->step = STEP_SIGNALS;
-	if (restore_signals(plan) < 0 || leave_group(plan) < 0 || place_fds(plan) < 0 ||
+	if (restore_signals(plan) < 0 || enter_cgroup(plan) < 0 || leave_group(plan) < 0 || place_fds(plan) < 0 ||
 	    set_limits(plan) < 0 || set_priority(plan) < 0)
 		return;
 	if (plan->spawn->has_umask)

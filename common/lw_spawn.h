@@ -40,6 +40,7 @@ struct lw_spawn {
 	char *const *argv;
 	char *const *envp;
 	const char *cwd;               /* NULL: inherited; entered as whoever the child is to be */
+	const int *cgroup_entry;       /* of lw_cgroup_entry(), where it goes first; NULL: as we are */
 	bool session;                  /* its own session (and process group) */
 	bool group;                    /* its own process group */
 	bool die_with_parent;          /* SIGKILL when the parent's thread ends */

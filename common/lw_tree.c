@@ -458,11 +458,22 @@ static void scan_close(struct scan *scan, const struct lw_tree *tree)
 	}
 }
 
+/* The number of a session is not given to a new process as long as anybody is in it. So when there
+ * is a process with it though the leader is gone, that is somebody else's session. */
+static bool session_is_ours(const struct scan *scan, const struct lw_tree *tree)
+{
+	const struct process *leader = scan_find(scan, tree->session);
+
+	return tree->session != 0 && !(tree->leader_gone && leader != NULL && leader->lives);
+}
+
 static void scan_begin(struct scan *scan, const struct lw_tree *tree)
 {
+	bool ours = session_is_ours(scan, tree);
+
 	for (size_t i = 0; i < scan->count; i++) {
 		struct process *process = &scan->processes[i];
-		bool in_session = tree->session != 0 && process->session == tree->session;
+		bool in_session = ours && process->session == tree->session;
 
 		process->in =
 			may_be_in(process, tree) && (process->pid == tree->leader || in_session);

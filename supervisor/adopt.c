@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lw_cgroup.h"
 #include "lw_log.h"
 #include "lw_tree.h"
 #include "work.h"
@@ -261,17 +262,40 @@ static void end_strays(struct app *app)
 	lw_pids_done(&strays.pids);
 }
 
+/* The same for cgroups: of whoever is on no record, or is gone. */
+static void on_group(void *context, uint64_t id, uint64_t incarnation)
+{
+	struct app *app = context;
+	const struct worker *worker = id >= 1 && id <= app->worker_count ? app->workers[id - 1]
+									 : NULL;
+	int group = -1;
+
+	if (worker != NULL && worker_state(worker) == WORKER_FOUND &&
+	    worker_incarnation(worker) == incarnation)
+		return;
+	if (lw_cgroup_find(app->cgroup, id, incarnation, &group) < 0)
+		return;
+	if (lw_cgroup_populated(group) != 0) {
+		lw_log(LW_LOG_WARNING, "worker=%llu incarnation=%llu is on no record and is killed",
+		       (unsigned long long)id, (unsigned long long)incarnation);
+		(void)lw_cgroup_kill(group);
+	}
+	lw_close(group);
+	(void)lw_cgroup_remove(app->cgroup, id, incarnation); /* or at the next start */
+}
+
 void adopt_processes(struct app *app)
 {
 	end_strays(app);
+	if (app->cgroup != NULL)
+		(void)lw_cgroup_each(app->cgroup, on_group, app);
 	for (size_t i = 0; i < app->work_count; i++) {
 		struct work *work = app->works[i];
 		bool unwanted = work->held || (work->retired && !work->made_in_pass);
 
-		for (size_t n = 0; n < work->worker_count; n++) {
-			if (unwanted && worker_state(work->workers[n]) == WORKER_FOUND)
-				worker_stop(work->workers[n], false);
+		if (unwanted)
+			work_end(work, false);
+		for (size_t n = 0; n < work->worker_count; n++)
 			worker_adopt(work->workers[n]);
-		}
 	}
 }

@@ -18,6 +18,7 @@
 #include "lw_log.h"
 
 #define BEHIND       (16u << 20) /* pending bytes above which no run starts */
+#define DEAF         (64u << 20) /* and above which no worker is heard */
 #define CAUGHT_UP    (4u << 20)  /* and below which runs start again */
 #define PENDING_KEPT (1u << 20)  /* bytes of buffers that are kept */
 #define RETRY_AFTER  1           /* s, when the store could not be written */
@@ -211,7 +212,7 @@ static void publish(struct journal *journal, struct writer *writer)
 static void *write_batches(void *context)
 {
 	struct journal *journal = context;
-	struct writer writer = { 0 };
+	struct writer writer = { 0 }; /* batch 0: the first one may have been handed over already */
 	bool leave = false;
 
 	pthread_mutex_lock(&journal->lock);
@@ -670,6 +671,11 @@ void journal_cancel(struct journal *journal, struct journal_wait *wait)
 bool journal_takes_runs(const struct journal *journal)
 {
 	return journal->error == NULL && !journal->behind;
+}
+
+bool journal_takes_reports(const struct journal *journal)
+{
+	return !journal->behind || journal_backlog(journal) < DEAF;
 }
 
 const char *journal_error(const struct journal *journal)

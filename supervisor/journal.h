@@ -79,6 +79,9 @@ void journal_cancel(struct journal *journal, struct journal_wait *wait);
 
 /* False while the store cannot be written, or is behind. */
 bool journal_takes_runs(const struct journal *journal);
+/* False when so much waits to be written that workers are not heard any more until it is: their
+ * reports wait with them. */
+bool journal_takes_reports(const struct journal *journal);
 /* Why it cannot be written, or NULL. */
 const char *journal_error(const struct journal *journal);
 uint64_t journal_size(const struct journal *journal);  /* bytes of the store */

@@ -1,4 +1,11 @@
-/* logs.c - FIFOs of workers, their bytes cut into lines, lines to the console. See logs.h. */
+/* logs.c - FIFOs of workers, their bytes cut into lines, lines to the console. See logs.h.
+ *
+ * A FIFO is looked into (tee) before it is emptied: what was read and not written yet would be lost
+ * with us. Whole lines are taken out when the console has them; the beginning of a line stays where
+ * it is until its end comes, so there is nothing of a worker that only we have. Right before they
+ * are written it is noted in memory that outlives us (struct taking) that they are to be taken out, so
+ * that the next supervisor does not say them once more.
+ */
 #include "logs.h"
 
 #include <errno.h>
@@ -8,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,8 +23,7 @@
 #include "lw_buf.h"
 
 #define QUEUE_MAX  (1u << 20)
-#define LONGEST    65536  /* longer lines are cut */
-#define READ_SIZE  65536  /* what a FIFO holds */
+#define READ_SIZE  65536  /* what a FIFO holds; lines that it cannot hold whole are cut */
 #define READ_TURN  262144 /* of one stream in a turn: a flood slows only itself */
 #define TAIL_BYTES 2048
 #define TAIL_LINES 5
@@ -24,12 +31,22 @@
 
 enum { OUT, ERR, STREAMS };
 
+/* In a file that is mapped: so many bytes of that FIFO are to be taken out, unseen. */
+struct taking {
+	uint64_t worker;
+	uint64_t which;
+	uint64_t size; /* 0: none */
+};
+
 struct logs {
 	struct loop *loop;
 	struct console *consoles[STREAMS]; /* one and the same when they lead to one place */
 	char *folder;                      /* of the FIFOs */
 	size_t width;                      /* longest name seen */
 	bool prefix, colour;
+	int peek[2]; /* a pipe that what a FIFO holds is doubled into */
+	int nowhere; /* /dev/null, that it is emptied into */
+	struct taking *taking;
 	uint8_t bytes[READ_SIZE];
 	char tail[TAIL_BYTES + 1]; /* as asked for last */
 };
@@ -39,13 +56,14 @@ struct stream {
 	int which;
 	int reading, writing;
 	struct event *readable;
-	struct lw_buf partial; /* a line without its end */
+	size_t left; /* bytes seen in it that are no line yet */
 	char *path;
 };
 
 struct output {
 	struct logs *logs;
 	char *work;
+	uint64_t worker;
 	struct lw_buf head; /* the prefix, for `width` */
 	size_t width;
 	struct stream streams[STREAMS];
@@ -155,45 +173,18 @@ static void put_line(struct stream *stream, const uint8_t *line, size_t size)
 		     (struct lw_slice){ line, size });
 }
 
-static void put_partial(struct stream *stream)
-{
-	put_line(stream, stream->partial.data, stream->partial.size);
-	stream->partial.size = 0;
-}
-
-/* One step: up to a newline, to the longest line, or to the end. Returns what it took. */
-static size_t feed_some(struct stream *stream, const uint8_t *bytes, size_t size)
-{
-	const uint8_t *end = memchr(bytes, '\n', size);
-	size_t part = end == NULL ? size : (size_t)(end - bytes);
-	size_t room = LONGEST - stream->partial.size;
-
-	if (part > room) {
-		lw_buf_add(&stream->partial, bytes, room);
-		put_partial(stream);
-		return room;
-	}
-	if (end != NULL && stream->partial.size == 0) {
-		put_line(stream, bytes, part);
-		return part + 1;
-	}
-	lw_buf_add(&stream->partial, bytes, part);
-	if (end == NULL)
-		return part;
-	put_partial(stream);
-	return part + 1;
-}
-
+/* Whole lines, and what may stand behind the last of them. */
 static void feed(struct stream *stream, const uint8_t *bytes, size_t size)
 {
 	while (size > 0) {
-		size_t took = feed_some(stream, bytes, size);
+		const uint8_t *end = memchr(bytes, '\n', size);
+		size_t part = end == NULL ? size : (size_t)(end - bytes);
 
-		bytes += took;
-		size -= took;
+		put_line(stream, bytes, part);
+		part += end != NULL;
+		bytes += part;
+		size -= part;
 	}
-	if (stream->partial.size == 0)
-		lw_buf_shrink(&stream->partial, 0);
 }
 
 /* ---- reading ------------------------------------------------------------------------------ */
@@ -206,32 +197,147 @@ static void stop_reading(struct stream *stream, int code)
 		lw_fatal("cannot stop reading '%s'", stream->path);
 }
 
-static void read_up_to(struct stream *stream, size_t most)
+/* What is in it, into logs->bytes; it stays there. 0 when there is nothing. */
+static size_t look(struct stream *stream)
+{
+	struct logs *logs = stream->output->logs;
+	size_t size = 0;
+	ssize_t n;
+
+	do
+		n = tee(stream->reading, logs->peek[1], sizeof(logs->bytes), SPLICE_F_NONBLOCK);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno != EAGAIN)
+		stop_reading(stream, -errno);
+	while (n > 0 && size < (size_t)n) {
+		ssize_t got = read(logs->peek[0], logs->bytes + size, (size_t)n - size);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			lw_fatal("what was doubled cannot be read: %s", strerror(errno));
+		size += (size_t)got;
+	}
+	return size;
+}
+
+/* Takes out what was looked at. */
+static void empty(struct stream *stream, size_t size)
+{
+	int nowhere = stream->output->logs->nowhere;
+
+	while (size > 0) {
+		ssize_t n = splice(stream->reading, NULL, nowhere, NULL, size, SPLICE_F_NONBLOCK);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			stop_reading(stream, n < 0 ? -errno : -EPIPE);
+			return;
+		}
+		size -= (size_t)n;
+	}
+}
+
+struct taken {
+	struct stream *stream;
+	size_t size;
+};
+
+/* They are being said. */
+static void note_taking(void *context)
+{
+	const struct taken *taken = context;
+	struct taking *taking = taken->stream->output->logs->taking;
+
+	taking->worker = taken->stream->output->worker;
+	taking->which = (uint64_t)taken->stream->which;
+	__atomic_store_n(&taking->size, taken->size, __ATOMIC_RELEASE);
+}
+
+/* Says what was fed to the console, and takes it out. */
+static void say(struct stream *stream, size_t size)
+{
+	struct logs *logs = stream->output->logs;
+	struct taken taken = { stream, size };
+
+	console_push(logs->consoles[stream->which], note_taking, &taken);
+	empty(stream, size);
+	__atomic_store_n(&logs->taking->size, 0, __ATOMIC_RELEASE);
+}
+
+/* An earlier supervisor was killed in there. */
+static void finish_taking(struct stream *stream)
+{
+	struct taking *taking = stream->output->logs->taking;
+	int there = 0;
+
+	if (taking->size == 0 || taking->worker != stream->output->worker ||
+	    taking->which != (uint64_t)stream->which)
+		return;
+	if (ioctl(stream->reading, FIONREAD, &there) == 0 && there > 0)
+		empty(stream, (uint64_t)there < taking->size ? (size_t)there : taking->size);
+	taking->size = 0;
+}
+
+/* A FIFO that takes no more will not get the end of its line. */
+static bool is_full(const struct stream *stream)
+{
+	struct pollfd fd = { .fd = stream->writing, .events = POLLOUT };
+
+	return poll(&fd, 1, 0) == 0;
+}
+
+/* How much of it is whole lines. */
+static size_t lines_of(const uint8_t *bytes, size_t size)
+{
+	const uint8_t *end = size > 0 ? memrchr(bytes, '\n', size) : NULL;
+
+	return end != NULL ? (size_t)(end - bytes) + 1 : 0;
+}
+
+/* How much of what is in it is to be taken out now, and how much there is. */
+static size_t look_for_lines(struct stream *stream, bool last, size_t *ret_there)
+{
+	const uint8_t *bytes = stream->output->logs->bytes;
+	size_t there = look(stream), size = last ? there : lines_of(bytes, there);
+
+	if (size == 0 && there > 0 && is_full(stream)) {
+		there = look(stream); /* it was being filled when we looked first */
+		size = lines_of(bytes, there);
+		size = size > 0 ? size : there;
+	}
+	*ret_there = there;
+	return size;
+}
+
+/* Up to `most` bytes; returns false when no whole line is left. */
+static bool read_up_to(struct stream *stream, size_t most, bool last)
 {
 	struct logs *logs = stream->output->logs;
 
 	while (most > 0) {
-		size_t size = most < sizeof(logs->bytes) ? most : sizeof(logs->bytes);
-		ssize_t got = read(stream->reading, logs->bytes, size);
+		size_t there, size = look_for_lines(stream, last, &there);
 
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0 && errno != EAGAIN)
-			stop_reading(stream, -errno);
-		if (got <= 0)
-			return;
-		feed(stream, logs->bytes, (size_t)got);
-		most -= (size_t)got;
-		if ((size_t)got < size)
-			return;
+		stream->left = there - size;
+		if (size == 0)
+			return false;
+		feed(stream, logs->bytes, size);
+		say(stream, size);
+		most -= size < most ? size : most;
 	}
+	return true;
 }
 
+/* Told once for what was written: what is left this time has to be asked for. */
 static void on_readable(evutil_socket_t fd, short what, void *context)
 {
+	struct stream *stream = context;
+
 	(void)fd;
 	(void)what;
-	read_up_to(context, READ_TURN);
+	if (read_up_to(stream, READ_TURN, false))
+		event_active(stream->readable, EV_READ, 0);
 }
 
 /* What is there now and no more: somebody may go on writing for ever. */
@@ -244,9 +350,7 @@ static void drain(struct stream *stream, bool last)
 	if (ioctl(stream->reading, FIONREAD, &there) < 0)
 		stop_reading(stream, -errno);
 	if (there > 0)
-		read_up_to(stream, (size_t)there);
-	if (last && stream->partial.size > 0)
-		put_partial(stream);
+		(void)read_up_to(stream, (size_t)there, last);
 }
 
 /* One question for both streams: before most reports nothing was printed. */
@@ -310,8 +414,9 @@ static int stream_open(struct stream *stream, uint64_t worker, struct lw_err *er
 		r = open_ends(stream, err);
 	if (r < 0)
 		return r;
-	stream->readable = event_new(loop_base(logs->loop), stream->reading, EV_READ | EV_PERSIST,
-				     on_readable, stream);
+	finish_taking(stream);
+	stream->readable = event_new(loop_base(logs->loop), stream->reading,
+				     EV_READ | EV_PERSIST | EV_ET, on_readable, stream);
 	if (stream->readable == NULL || event_add(stream->readable, NULL) < 0)
 		return lw_err_set(err, -ENOMEM, "cannot wait for '%s'", stream->path);
 	return 0;
@@ -324,7 +429,6 @@ static void stream_close(struct stream *stream)
 	lw_close(stream->reading);
 	lw_close(stream->writing);
 	lw_free(stream->path);
-	lw_buf_done(&stream->partial);
 }
 
 LW_AUTO_DEFINE(struct output *, output_close)
@@ -336,6 +440,7 @@ int output_open(struct logs *logs, const char *work, uint64_t worker, struct out
 
 	output->logs = logs;
 	output->work = lw_strdup(work);
+	output->worker = worker;
 	for (int i = 0; i < STREAMS; i++)
 		output->streams[i] = (struct stream){
 			.output = output, .which = i, .reading = -1, .writing = -1
@@ -386,8 +491,8 @@ void output_of(struct output *output, pid_t pid, uint64_t run)
 	if (pid != output->pid)
 		lw_buf_shrink(&output->tail, 0);
 	for (size_t i = 0; run != output->run && i < STREAMS; i++)
-		if (output->streams[i].partial.size > 0) /* a run's last line may lack its end */
-			put_partial(&output->streams[i]);
+		if (output->streams[i].left > 0) /* a run's last line may lack its end */
+			drain(&output->streams[i], true);
 	output->pid = pid;
 	output->run = run;
 }
@@ -439,6 +544,33 @@ static int make_folder(const char *path, struct lw_err *err)
 	return 0;
 }
 
+static int map_taking(struct logs *logs, const char *folder, struct lw_err *err)
+{
+	LW_AUTO(lw_free) char *path = lw_format("%s/taking", folder);
+	LW_AUTO(lw_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	void *place = MAP_FAILED;
+
+	if (fd >= 0 && ftruncate(fd, sizeof(struct taking)) == 0)
+		place = mmap(NULL, sizeof(struct taking), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+			     0);
+	if (place == MAP_FAILED)
+		return lw_err_sys(err, -errno, "cannot map '%s'", path);
+	logs->taking = place;
+	return 0;
+}
+
+static int open_peek(struct logs *logs, struct lw_err *err)
+{
+	if (pipe2(logs->peek, O_CLOEXEC | O_NONBLOCK) < 0)
+		return lw_err_sys(err, -errno, "cannot make a pipe");
+	logs->nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (logs->nowhere >= 0)
+		return 0;
+	lw_close(logs->peek[0]);
+	lw_close(logs->peek[1]);
+	return lw_err_sys(err, -errno, "cannot open '/dev/null'");
+}
+
 int logs_new(struct loop *loop, const struct logs_options *options, struct logs **ret_logs,
 	     struct lw_err *err)
 {
@@ -454,6 +586,15 @@ int logs_new(struct loop *loop, const struct logs_options *options, struct logs 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGTTOU, SIG_IGN);
 	logs = LW_NEW(struct logs);
+	r = map_taking(logs, folder, err);
+	if (r == 0)
+		r = open_peek(logs, err);
+	if (r < 0) {
+		if (logs->taking != NULL)
+			munmap(logs->taking, sizeof(struct taking));
+		lw_free(logs);
+		return r;
+	}
 	logs->loop = loop;
 	logs->folder = LW_TAKE(folder);
 	logs->prefix = options->prefix;
@@ -478,6 +619,10 @@ void logs_free(struct logs *logs)
 		console_finish(logs->consoles[i]);
 		console_free(logs->consoles[i]);
 	}
+	lw_close(logs->peek[0]);
+	lw_close(logs->peek[1]);
+	lw_close(logs->nowhere);
+	munmap(logs->taking, sizeof(struct taking));
 	lw_free(logs->folder);
 	lw_free(logs);
 	errno = saved;

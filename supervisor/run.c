@@ -568,7 +568,9 @@ int run_from_row(struct runs *runs, struct work *work, struct lw_key key, const 
 	run->why = row->why;
 	run->flags = row->flags & FLAGS_MASK;
 	run->ending = (uint8_t)(row->flags >> ENDING_SHIFT) & ENDING_REQUEUE;
-	run->ending_reason = "stopped by operator";
+	/* By whom is not on record; only who gives way to a newer call is forgotten at once. */
+	run->ending_reason = (run->flags & STORE_RUN_KEPT) != 0 ? "stopped by operator"
+								: "overtaken by a newer call";
 	run->recorded = true;
 	run->attempt = row->attempt;
 	run->failures = row->failures;

@@ -56,22 +56,32 @@ const char *store_schema(void)
 	return schema;
 }
 
+int store_draw_id(char id[STORE_ID + 1], struct lw_err *err)
+{
+	uint64_t number;
+
+	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+		return lw_err_sys(err, -errno, "cannot draw the store's id");
+	snprintf(id, STORE_ID + 1, "%016" PRIx64, number);
+	return 0;
+}
+
 /* Draws who the store is, once and for ever. */
 static int make_meta(const struct store *store, struct lw_err *err)
 {
 	LW_AUTO(db_finalize) sqlite3_stmt *statement = NULL;
 	uint8_t secret[LW_KEY_SECRET];
 	char id[STORE_ID + 1];
-	uint64_t number;
 	int r = db_prepare(&store->db, "INSERT INTO meta(id, secret) VALUES (?1, ?2)", &statement,
 			   err);
 
 	if (r < 0)
 		return r;
-	if (getrandom(&number, sizeof(number), 0) != sizeof(number) ||
-	    getrandom(secret, sizeof(secret), 0) != sizeof(secret))
-		return lw_err_sys(err, -errno, "cannot draw the store's id");
-	snprintf(id, sizeof(id), "%016" PRIx64, number);
+	r = store_draw_id(id, err);
+	if (r < 0)
+		return r;
+	if (getrandom(secret, sizeof(secret), 0) != sizeof(secret))
+		return lw_err_sys(err, -errno, "cannot draw the store's secret");
 	sqlite3_bind_text(statement, 1, id, STORE_ID, SQLITE_STATIC);
 	sqlite3_bind_blob(statement, 2, secret, sizeof(secret), SQLITE_STATIC);
 	return db_step(&store->db, statement, "write", err);

@@ -175,7 +175,8 @@ LW_MUST_USE int store_trim(struct store *store, uint64_t keep, unsigned most, st
 /* Moves what the WAL holds into the file, without waiting for readers; does nothing while the
  * WAL is small. */
 void store_checkpoint(struct store *store);
-/* A consistent copy into a new file, which must not exist (-EEXIST); on failure nothing is left. */
+/* A consistent copy into a new file, which must not exist (-EEXIST); on failure nothing is left. The
+ * copy has an id of its own, and its workers ended with an earlier boot. */
 LW_MUST_USE int store_backup(struct store *store, const char *path, struct lw_err *err);
 /* Bytes of the file and its WAL. */
 uint64_t store_size(const struct store *store);

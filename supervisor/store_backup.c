@@ -28,6 +28,27 @@ static int copy_into(const struct store *store, const char *path, int fd, struct
 	return fsync(fd) < 0 ? lw_err_sys(err, -errno, "cannot write '%s'", path) : 0;
 }
 
+/* The copy is a store of its own, and no process is its: else whoever tries it out beside the
+ * original would take over, and end, the original's processes. */
+static int part_from_original(const char *path, struct lw_err *err)
+{
+	struct store_db db = { 0 };
+	char id[STORE_ID + 1];
+	LW_AUTO(lw_free) char *sql = NULL;
+	int r = store_draw_id(id, err);
+
+	if (r < 0)
+		return r;
+	sql = lw_format("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL; BEGIN;"
+			"UPDATE meta SET id = '%s'; UPDATE workers SET boot = ''; COMMIT",
+			id);
+	r = db_open_file(path, SQLITE_OPEN_READWRITE, &db, err);
+	if (r == 0)
+		r = db_exec(&db, sql, "write", err);
+	db_close(&db);
+	return r;
+}
+
 /* Never over a file that is there. Not every file system has links. */
 static int put_in_place(const char *temporary, const char *path, struct lw_err *err)
 {
@@ -53,6 +74,8 @@ int store_backup(struct store *store, const char *path, struct lw_err *err)
 	if (fd < 0)
 		return lw_err_sys(err, -errno, "cannot make '%s'", path);
 	r = copy_into(store, temporary, fd, err);
+	if (r == 0)
+		r = part_from_original(temporary, err);
 	if (r == 0)
 		r = put_in_place(temporary, path, err);
 	if (r < 0)

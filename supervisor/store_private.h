@@ -118,12 +118,17 @@ struct store_db {
 	char *path;
 };
 
+LW_MUST_USE int store_draw_id(char id[STORE_ID + 1], struct lw_err *err);
+
 /* The file in the state directory; caller frees. -ENAMETOOLONG. */
 LW_MUST_USE int db_path(const char *dir, char **ret_path, struct lw_err *err);
 
 /* SQLITE_OPEN_READWRITE or _READONLY of a file that exists. `ret_db` is all zero before, and is to
  * be closed on failure as well. */
 LW_MUST_USE int db_open(const char *dir, int flags, struct store_db *ret_db, struct lw_err *err);
+/* The same for any file. */
+LW_MUST_USE int db_open_file(const char *path, int flags, struct store_db *ret_db,
+			     struct lw_err *err);
 void db_close(struct store_db *db);
 
 /* The errno and the sentence for SQLite's code: "cannot <doing> '<path>': ...". To be called

@@ -115,10 +115,17 @@ int db_path(const char *dir, char **ret_path, struct lw_err *err)
 
 int db_open(const char *dir, int flags, struct store_db *ret_db, struct lw_err *err)
 {
-	int code, r = db_path(dir, &ret_db->path, err);
+	LW_AUTO(lw_free) char *path = NULL;
+	int r = db_path(dir, &path, err);
 
-	if (r < 0)
-		return r;
+	return r < 0 ? r : db_open_file(path, flags, ret_db, err);
+}
+
+int db_open_file(const char *path, int flags, struct store_db *ret_db, struct lw_err *err)
+{
+	int code;
+
+	ret_db->path = lw_strdup(path);
 	if (sqlite3_threadsafe() == 0)
 		return lw_err_set(err, -ENOTSUP, "this SQLite was built without threads");
 	errno = 0;

@@ -19,6 +19,7 @@
 #include "logs.h"
 #include "lw_log.h"
 #include "lw_statedir.h"
+#include "lw_tree.h"
 #include "reload.h"
 
 struct supervisor {
@@ -42,20 +43,40 @@ struct supervisor {
 
 /* ---- before anything runs --------------------------------------------------------------------------- */
 
+/* One that was killed while it started a process leaves the lock to that until it executes its
+ * program, which takes a moment. */
+static int lock_of_dead(int lock, const char *pid)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	int tries = 200;
+
+	while (flock(lock, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		if (lw_proc_lives(atoi(pid)) || --tries == 0)
+			return -EBUSY;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 static int take_lock(struct supervisor *supervisor, struct lw_err *err)
 {
 	LW_AUTO(lw_free) char *path = lw_format("%s/lock", supervisor->state_dir);
 	char pid[16] = "";
+	int r;
 
 	supervisor->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (supervisor->lock < 0)
 		return lw_err_sys(err, -errno, "cannot open '%s'", path);
-	if (flock(supervisor->lock, LOCK_EX | LOCK_NB) < 0) {
-		(void)!read(supervisor->lock, pid, sizeof(pid) - 1);
-		return lw_err_set(err, -EBUSY,
+	(void)!pread(supervisor->lock, pid, sizeof(pid) - 1, 0);
+	r = lock_of_dead(supervisor->lock, pid);
+	if (r == -EBUSY)
+		return lw_err_set(err, r,
 				  "another supervisor (pid %.*s) has the state directory '%s'",
 				  (int)strcspn(pid, "\n"), pid, supervisor->state_dir);
-	}
+	if (r < 0)
+		return lw_err_sys(err, r, "cannot lock '%s'", path);
 	if (ftruncate(supervisor->lock, 0) < 0 ||
 	    dprintf(supervisor->lock, "%d\n", (int)getpid()) < 0)
 		return lw_err_sys(err, -errno, "cannot write '%s'", path);
@@ -252,6 +273,7 @@ static int build(struct supervisor *supervisor, struct lw_err *err)
 	supervisor->app->child_files = supervisor->child_files;
 	supervisor->app->drain = supervisor->options->drain;
 	supervisor->app->on_over = on_over;
+	files_read_with(supervisor->app->files, "/proc/self/exe");
 	supervisor->app->on_reloaded = on_reloaded;
 	r = dial_new(supervisor->app, supervisor->worker_socket, &supervisor->dial, err);
 	supervisor->app->dial = supervisor->dial;

@@ -78,8 +78,8 @@ static void set_config(struct work *work, struct work_config *take)
 	if (work->config != NULL && work->config != take)
 		work_config_free(work->config);
 	work->config = take;
-	lw_buf_done(&work->head);
-	lw_call_begin(&work->head, take->name, take->cache_version);
+	work_take_files(work);
+	work_make_head(work);
 }
 
 /* The part of the settings that needs every process to be gone. */
@@ -257,6 +257,7 @@ void work_free(struct work *work)
 		free(work->statuses[i].message);
 	}
 	free(work->statuses);
+	files_remove(work->files);
 	state_done(&work->state);
 	lw_buf_done(&work->head);
 	work_config_free(work->config);
@@ -288,6 +289,8 @@ static struct status *next_status(struct work *work)
 	return &work->statuses[(work->status_first + work->status_count - 1) % work->status_room];
 }
 
+static struct status status_of_latest(const struct work *work);
+
 void work_note_status(struct work *work, const struct run *run)
 {
 	struct status *status;
@@ -297,7 +300,7 @@ void work_note_status(struct work *work, const struct run *run)
 	status = next_status(work);
 	free(status->reason);
 	free(status->message);
-	*status = work_status(work);
+	*status = status_of_latest(work);
 	status->reason = lw_strdup(status->reason);
 	status->message = lw_strdup(status->message);
 }
@@ -328,7 +331,7 @@ static void add_reason(const struct work *work, struct status *status)
 	status->message = run->message;
 }
 
-struct status work_status(const struct work *work)
+static struct status status_of_latest(const struct work *work)
 {
 	const struct run *run = work->latest.live;
 	struct status status = { .count = 1 };
@@ -352,6 +355,16 @@ struct status work_status(const struct work *work)
 	return status;
 }
 
+struct status work_status(const struct work *work)
+{
+	static char reason[] = "its cache_files are being read";
+
+	if (work->waits_for_files)
+		return (struct status){ STAGE_PENDING, loop_wall(work->app->loop), reason, NULL,
+					1 };
+	return status_of_latest(work);
+}
+
 struct run *work_latest(const struct work *work)
 {
 	struct lw_err err;
@@ -361,7 +374,8 @@ struct run *work_latest(const struct work *work)
 
 size_t work_live_runs(const struct work *work)
 {
-	size_t n = work->queue.count + work->delayed.count + (work->tentative != NULL);
+	size_t n = work->queue.count + work->delayed.count + (work->tentative != NULL) +
+		   work->waits_for_files;
 
 	for (size_t i = 0; i < work->worker_count; i++)
 		n += worker_info(work->workers[i]).sent;

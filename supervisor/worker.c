@@ -39,6 +39,7 @@ struct worker *worker_new(struct work *work, uint64_t id, uint32_t slot)
 	worker->state = WORKER_DOWN;
 	worker->since = loop_wall(work->app->loop);
 	worker->pidfd = -1;
+	worker->group = -1;
 	worker->fd = -1;
 	worker->window = 1;
 	loop_timer_init(&worker->timer, work->app->loop, on_timer);
@@ -109,8 +110,10 @@ void worker_free(struct worker *worker)
 	if (worker == NULL)
 		return;
 	launch_cancel(worker->app->launch, &worker->place);
+	journal_cancel(worker->app->journal, &worker->recorded);
 	worker_channel_close(worker);
 	worker_forget_process(worker);
+	lw_close(worker->group);
 	drop_runs(&worker->runs);
 	drop_runs(&worker->answered);
 	loop_timer_done(&worker->timer);
@@ -191,7 +194,7 @@ size_t worker_room(const struct worker *worker)
 
 	if (!ready || worker->resend_due || worker->runs.count >= worker->window)
 		return 0;
-	/* With overlap = latest a run that waits must stay replaceable: none is sent ahead. */
+	/* With overlap = latest or cancel a run that waits must stay replaceable: none is sent ahead. */
 	if (worker->work->config->overlap != OVERLAP_QUEUE)
 		return worker->runs.count == 0;
 	return worker->window - worker->runs.count;
@@ -265,13 +268,16 @@ WORKER_ACTION(welcome)
 	return 0;
 }
 
-static void arm_run_timer(struct worker *worker, const struct run *run)
+/* From when the run leaves, or has left: while it cannot be put on record it does not. */
+void worker_arm_run_timer(struct worker *worker, int64_t since)
 {
+	const struct run *run = worker_in_hand(worker);
 	int64_t timeout = worker->work->config->timeout;
 
-	if (timeout != CONFIG_NONE)
+	worker->run_timer_due = journal_waits(&worker->commit);
+	if (run != NULL && timeout != CONFIG_NONE && !worker->run_timer_due)
 		loop_timer_set(&worker->run_timer,
-			       timeout - (loop_wall(worker->app->loop) - run->started));
+			       timeout - (loop_wall(worker->app->loop) - since));
 }
 
 /* The first run is in hand: the program executes in order. */
@@ -283,7 +289,7 @@ WORKER_ACTION(begin)
 		return 0;
 	output_of(worker->output, worker->pid, run->id);
 	work_on_begun(worker->work, run);
-	arm_run_timer(worker, run);
+	worker_arm_run_timer(worker, run->started);
 	return 0;
 }
 
@@ -349,6 +355,8 @@ void worker_restore(struct worker *worker, const struct worker_row *row)
 void worker_restore_run(struct worker *worker, struct run *run)
 {
 	run->worker = worker;
+	if (worker->kill_at_once) /* a stop asks first */
+		run->ending_reason = "killed by operator";
 	run_list_append(&worker->runs, run);
 }
 
@@ -379,11 +387,14 @@ void worker_adopt(struct worker *worker)
 		return;
 	open_output(worker);
 	worker->tree.uid = worker_uid(worker);
+	worker_tree_adopt(worker);
 	r = lw_process_open(&worker->name, &worker->pidfd, &err);
 	if (r < 0) {
-		lw_log(LW_LOG_WARNING, "work=%s worker=%llu pid=%d ended while nobody watched",
-		       worker->work->config->name, (unsigned long long)worker->id,
-		       (int)worker->pid);
+		if (!lw_process_of_this_boot(&worker->name))
+			worker->tree.leader = worker->tree.session = 0; /* numbers of others */
+		lw_log(LW_LOG_WARNING, "work=%s worker=%llu pid=%d ended while nobody watched: %s",
+		       worker->work->config->name, (unsigned long long)worker->id, (int)worker->pid,
+		       err.text);
 		worker->last_death = lw_strdup("unknown exit status");
 		worker->died_badly = true;
 		worker->ended_at = loop_now(worker->app->loop);
@@ -405,8 +416,8 @@ WORKER_ACTION(adopt)
 
 	output_of(worker->output, worker->pid,
 		  run != NULL && run->stage == STAGE_RUNNING ? run->id : 0);
-	if (run != NULL && run->stage == STAGE_RUNNING)
-		arm_run_timer(worker, run);
+	if (run != NULL)
+		worker_arm_run_timer(worker, run->started);
 	if (wait != CONFIG_NONE)
 		loop_timer_set(&worker->timer, wait);
 	return worker->asked ? worker_step(worker, WORKER_ON_STOP) : 0;

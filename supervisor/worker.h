@@ -92,6 +92,8 @@ enum worker_state worker_state(const struct worker *worker);
 size_t worker_room(const struct worker *worker);          /* how many runs it takes now */
 void worker_give(struct worker *worker, struct run *run); /* takes the run out of its list */
 void worker_set(struct worker *worker, const char *name, struct lw_slice value);
+/* The journal takes reports, or runs, again. */
+void worker_on_journal(struct worker *worker);
 bool worker_has_process(const struct worker *worker);
 const struct run_list *worker_runs(const struct worker *worker);
 

@@ -75,6 +75,8 @@ static void on_stable(struct journal_wait *wait, int r)
 		wait_for_batch(worker);
 		worker->out_ready = ready;
 	}
+	if (worker->run_timer_due)
+		worker_arm_run_timer(worker, loop_wall(worker->app->loop));
 	flush(worker);
 }
 
@@ -311,9 +313,24 @@ void worker_channel_read(struct worker *worker)
 
 static void on_readable(evutil_socket_t fd, short what, void *context)
 {
+	struct worker *worker = context;
+
 	(void)fd;
 	(void)what;
-	worker_channel_read(context);
+	worker->unheard = !journal_takes_reports(worker->app->journal);
+	if (worker->unheard)
+		event_del(worker->read_event);
+	else
+		worker_channel_read(worker);
+}
+
+void worker_on_journal(struct worker *worker)
+{
+	if (!worker->unheard)
+		return;
+	worker->unheard = false;
+	if (worker->read_event != NULL)
+		event_add(worker->read_event, NULL);
 }
 
 /* ---- connecting ----------------------------------------------------------------------------- */
@@ -331,6 +348,7 @@ static struct event *make_event(struct worker *worker, short what, event_callbac
 void worker_channel_take(struct worker *worker, int fd, struct lw_frames *frames,
 			 const struct lw_msg_hello *hello)
 {
+	worker->unheard = false;
 	worker->fd = fd;
 	worker->frames = *frames;
 	worker->frames.most = LW_FRAME_MAX;

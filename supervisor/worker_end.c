@@ -18,25 +18,13 @@
 
 /* ---- ending -------------------------------------------------------------------------------- */
 
+/* Init may have reaped an adopted process already: then its pid is anybody's. */
 static void signal_group(const struct worker *worker, int signal)
 {
+	if (worker->adopted && !lw_process_lives(worker->pidfd))
+		return;
 	if (worker->pid != 0 && kill(-worker->pid, signal) < 0 && errno == ESRCH)
 		(void)kill(worker->pid, signal); /* it has not made its session yet */
-}
-
-static size_t signal_tree(struct worker *worker, int signal)
-{
-	struct lw_pids pids = { 0 };
-	size_t n;
-	int r;
-
-	worker->tree.leader_gone = worker->pid == 0;
-	r = lw_tree_find(&worker->tree, &pids);
-	n = pids.count + (r < 0); /* who could not be seen may be there */
-	for (size_t i = 0; i < pids.count; i++)
-		(void)kill(pids.pids[i], signal);
-	lw_pids_done(&pids);
-	return n;
 }
 
 static void send_stop(struct worker *worker)
@@ -60,26 +48,54 @@ WORKER_ACTION(welcome_stopping)
 	return 0;
 }
 
-WORKER_ACTION(ask_to_stop)
+static void stop_now(struct worker *worker)
 {
-	if (worker->kill_at_once)
-		return act_kill(worker);
+	if (worker->kill_at_once) {
+		act_kill(worker);
+		return;
+	}
 	send_stop(worker);
 	signal_group(worker, (int)worker->work->config->stop_signal);
 	signal_group(worker, SIGCONT);
-	if (!loop_timer_pending(&worker->timer))
+}
+
+static void on_recorded(struct journal_wait *wait, int r)
+{
+	struct worker *worker = LW_OWNER(wait, struct worker, recorded);
+
+	(void)r; /* who cannot be put on record is stopped all the same */
+	if (worker->state == WORKER_STOPPING)
+		stop_now(worker);
+}
+
+/* That it was asked, and what it was asked after, is on record first: when the supervisor dies
+ * now, the next one knows why the process ended. If the journal takes too long for that, the
+ * timer of the state kills. */
+static void stop_when_recorded(struct worker *worker)
+{
+	worker->recorded.done = on_recorded;
+	journal_cancel(worker->app->journal, &worker->recorded);
+	journal_wait(worker->app->journal, &worker->recorded);
+}
+
+WORKER_ACTION(ask_to_stop)
+{
+	stop_when_recorded(worker);
+	if (worker->kill_at_once)
+		loop_timer_set(&worker->timer, KILL_AGAIN);
+	else if (!loop_timer_pending(&worker->timer))
 		loop_timer_set(&worker->timer, worker->work->config->stop_timeout);
 	return 0;
 }
 
 WORKER_ACTION(hurry)
 {
-	return worker->kill_at_once ? act_kill(worker) : 0;
+	return worker->kill_at_once ? act_ask_to_stop(worker) : 0;
 }
 
 WORKER_ACTION(kill)
 {
-	signal_tree(worker, SIGKILL);
+	worker_tree_signal(worker, SIGKILL);
 	signal_group(worker, SIGKILL);
 	if (++worker->kills == 3)
 		worker_note(worker, "does not end after SIGKILL");
@@ -139,12 +155,6 @@ void worker_exited(struct worker *worker)
 	worker_step(worker, WORKER_ON_EXIT);
 }
 
-/* What an orphan of an adopted process falls to is no business of ours. */
-static bool may_have_left_some(struct worker *worker)
-{
-	return reaper_has_orphans(worker->app->reaper) || worker->adopted;
-}
-
 /* The process is gone. What it wrote before is in the socket and the pipes already, so that
  * one look takes its last words. Then the rest of its tree. */
 WORKER_ACTION(end_tree)
@@ -154,7 +164,7 @@ WORKER_ACTION(end_tree)
 	worker_channel_close(worker);
 	output_drain(worker->output, true);
 	worker->tree.leader_gone = true;
-	if (!may_have_left_some(worker) || signal_tree(worker, SIGTERM) == 0)
+	if (!worker_tree_may_live(worker) || worker_tree_signal(worker, SIGTERM) == 0)
 		return worker_step(worker, WORKER_ON_GONE);
 	worker->end_by = worker->work->config->stop_timeout < END_TERM_MOST
 				 ? worker->work->config->stop_timeout
@@ -164,30 +174,19 @@ WORKER_ACTION(end_tree)
 	return 0;
 }
 
-static void name_survivors(struct worker *worker)
-{
-	struct lw_pids pids = { 0 };
-	char who[64] = "";
-
-	if (lw_tree_find(&worker->tree, &pids) > 0)
-		lw_proc_describe(pids.pids[0], who, sizeof(who));
-	worker_note(worker, "%zu of its processes cannot be killed, one is %s", pids.count, who);
-	lw_pids_done(&pids);
-}
-
 WORKER_ACTION(sweep)
 {
 	bool kill_now = worker->kill_at_once || loop_now(worker->app->loop) >= worker->end_by;
 	size_t left;
 
 	(void)reaper_has_orphans(worker->app->reaper); /* zombies first */
-	left = signal_tree(worker, kill_now ? SIGKILL : 0);
+	left = worker_tree_signal(worker, kill_now ? SIGKILL : 0);
 	if (left == 0) {
 		output_drain(worker->output, true);
 		return worker_step(worker, WORKER_ON_GONE);
 	}
 	if (kill_now && ++worker->kills == 300)
-		name_survivors(worker);
+		worker_tree_name_survivors(worker);
 	loop_timer_set(&worker->timer, worker->kills < 300 ? SWEEP_EVERY : KILL_AGAIN);
 	return 0;
 }
@@ -227,6 +226,7 @@ WORKER_ACTION(gone)
 	char *message = lw_format("%s%s%s", note, *note != '\0' && *tail != '\0' ? "; " : "", tail);
 
 	count_streak(worker);
+	worker_tree_done(worker);
 	worker->name.pid = 0;
 	journal_worker_gone(worker->app->journal, worker->id);
 	settle(worker, &worker->runs, message);

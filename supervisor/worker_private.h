@@ -56,6 +56,7 @@ struct worker {
 	unsigned status_tries;
 	struct event *exit_event;
 	struct lw_tree tree;
+	int group; /* folder of its cgroup; -1: none, its tree is searched for */
 	char mark[80];
 	char token[WORKER_TOKEN + 1];
 	struct output *output;
@@ -68,7 +69,8 @@ struct worker {
 	int64_t next_try_at; /* BACKOFF; monotonic */
 	int64_t hello_at;    /* monotonic, as ended_at */
 	int64_t ended_at;
-	bool asked; /* its end was asked for */
+	bool asked;                   /* its end was asked for */
+	struct journal_wait recorded; /* before it is told */
 	bool kill_at_once;
 	unsigned kills; /* KILLs sent to this incarnation */
 	int64_t end_by; /* ENDING: when TERM turns into KILL; monotonic */
@@ -89,12 +91,14 @@ struct worker {
 	bool resend_due;
 	uint64_t in_hand; /* the run it had when it dialled, 0: none */
 	bool ack_due;
+	bool unheard; /* nobody reads: the journal takes no more reports */
 
 	/* the runs it was given, the first one is in hand */
 	struct run_list runs;
 	struct run_list answered;    /* reported while being ended: settled when the tree is gone */
 	struct loop_timer timer;     /* of the state */
 	struct loop_timer run_timer; /* timeout of the run in hand */
+	bool run_timer_due;          /* it is armed when the run has left */
 };
 
 int worker_step(struct worker *worker, enum worker_event event);
@@ -125,10 +129,22 @@ WORKER_ACTION(forget_try);
 WORKER_ACTION(fail);
 WORKER_ACTION(adopt);
 
+/* worker_tree.c */
+/* A cgroup for the process that is to be spawned; *ret_entry: what it writes itself in with, or -1. */
+void worker_tree_begin(struct worker *worker, int *ret_entry);
+void worker_tree_adopt(struct worker *worker); /* the cgroup that it has already */
+/* False: nothing can be left of it, without a search. */
+bool worker_tree_may_live(struct worker *worker);
+/* A signal (0: none) to all that is left; returns how many there were. */
+size_t worker_tree_signal(struct worker *worker, int signal);
+void worker_tree_name_survivors(struct worker *worker);
+void worker_tree_done(struct worker *worker); /* nothing is left, or it is left alone */
+
 /* worker.c */
 void worker_forget_process(struct worker *worker); /* its status was fetched */
 void worker_on_status_timer(struct loop_timer *timer);
 void worker_watch_exit(struct worker *worker);
+void worker_arm_run_timer(struct worker *worker, int64_t since);
 void worker_set_mark(struct worker *worker);
 void worker_record(struct worker *worker); /* its row of the journal */
 

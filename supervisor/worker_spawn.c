@@ -150,6 +150,7 @@ static int spawn_process(struct worker *worker, struct lw_err *err)
 	struct environment env = { 0 };
 	struct lw_spawn spawn = spawn_as_configured(worker);
 	LW_AUTO(lw_free) char *file = NULL;
+	LW_AUTO(lw_close) int entry = -1;
 	const char *socket;
 	char **argv;
 	int fds[2];
@@ -176,6 +177,8 @@ static int spawn_process(struct worker *worker, struct lw_err *err)
 	spawn.fds[0] = -1;
 	spawn.fds[1] = fds[0];
 	spawn.fds[2] = fds[1];
+	worker_tree_begin(worker, &entry);
+	spawn.cgroup_entry = entry >= 0 ? &entry : NULL;
 	r = lw_spawn(&spawn, &worker->pid, &worker->pidfd, err);
 	free(argv);
 	environment_done(&env);
@@ -254,6 +257,7 @@ WORKER_ACTION(spawn)
 	begin_incarnation(worker);
 	if (spawn_process(worker, &err) < 0) {
 		worker->pid = 0;
+		worker_tree_done(worker);
 		worker_note(worker, "%s", err.text);
 		return worker_step(worker, WORKER_ON_REFUSED);
 	}

@@ -29,6 +29,8 @@
 #define SEND_SIZE (256u << 10) /* moved into `out` at a time */
 #define KEEP_ROOM (64u << 10)  /* room that an empty buffer keeps */
 #define TOKEN_MAX 64
+#define SETTLE_MS 200
+#define STOP_MS   10000 /* without LW_STOP_TIMEOUT_MS */
 
 /* Between two dials: a share of the time that nobody has been there, so that a supervisor that
  * comes back soon, as after a crash or for a new version, has all its workers at once. Even a
@@ -627,6 +629,26 @@ int channel_settle(struct channel *channel, int timeout_ms)
 		if (r < 0)
 			return r;
 	}
+}
+
+/* As long as the supervisor lets us before it kills, less a tenth. */
+static int64_t leave_ms(void)
+{
+	const char *stop_ms = getenv("LW_STOP_TIMEOUT_MS");
+	int64_t most = stop_ms != NULL ? strtoll(stop_ms, NULL, 10) : STOP_MS;
+
+	return most - most / 10;
+}
+
+int channel_leave(struct channel *channel)
+{
+	int64_t until = channel_now() + leave_ms();
+	int r;
+
+	do
+		r = channel_settle(channel, SETTLE_MS);
+	while (r == -ETIMEDOUT && !channel->welcomed && channel_now() < until);
+	return r;
 }
 
 /* ---- making one ----------------------------------------------------------------------------- */

@@ -55,6 +55,10 @@ void channel_report(struct channel *channel, struct lw_msg *msg);
  * meanwhile are dropped. */
 LW_MUST_USE int channel_settle(struct channel *channel, int timeout_ms);
 
+/* The same for a process that ends. A supervisor that hears us is given a moment; without one we
+ * wait for the next, as long as a stop may take, as nobody else knows what we have to report. */
+LW_MUST_USE int channel_leave(struct channel *channel);
+
 /* For the handler of SIGTERM, async-signal-safe: from now on a channel_wait(-1) that would
  * wait, or waits, returns. */
 void channel_interrupt(void);

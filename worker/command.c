@@ -30,7 +30,6 @@
 #include "lw_spawn.h"
 #include "lw_tree.h"
 
-#define SETTLE_MS     200
 #define STOP_MS       10000       /* without LW_STOP_TIMEOUT_MS */
 #define END_MS        2000        /* TERM to KILL, KILL to giving up */
 #define SWEEP_MS      20          /* between two KILLs of what is left */
@@ -750,7 +749,7 @@ int command_main(char *const *argv)
 		status = command.left < 0;
 		if (command.left < 0)
 			stderr_say(&command.copy, command.err.text);
-		else if (channel_settle(command.channel, SETTLE_MS) < 0)
+		else if (channel_leave(command.channel) < 0)
 			stderr_say(&command.copy,
 				   "leaving before everything reported was on record");
 	}

@@ -20,7 +20,6 @@
 
 #include "channel.h"
 
-#define SETTLE_MS     200
 #define LOOK_NS       1000000   /* between two looks at the socket */
 #define SHORT_NS      20000     /* a run that takes longer is reported at once */
 #define PROGRESS_NS   100000000 /* between two reports of progress */
@@ -661,7 +660,7 @@ static int server_main(struct server *server)
 		fprintf(stderr, "%s\n", server->err.text);
 		return 1;
 	}
-	if (channel_settle(server->channel, SETTLE_MS) < 0)
+	if (channel_leave(server->channel) < 0)
 		fprintf(stderr, "leaving before everything reported was on record\n");
 	return 0;
 }

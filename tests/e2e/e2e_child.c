@@ -350,12 +350,12 @@ TEST(after_a_crash_the_next_supervisor_listens_where_workers_of_other_users_dial
 	CHECK(access(before, F_OK) == 0);
 	proc = up("work 'other' { command = { 'true' } }\nfunction flow() end\n");
 	close(rig_dial(before)); /* whatever works there are now */
+	AWAIT(rig_children() == 1);
 	rig_signal(proc, SIGKILL);
 	CHECK_INT(rig_exit(proc), -SIGKILL);
 	proc = up(serves_as_nobody);
 	CHECK_INT(rig_number(rig_run("job", "{\"value\": 6}"), "result"), 36);
 	CHECK_TEXT(rig_worker_env("job", "LW_SOCKET"), before);
-	AWAIT(rig_children() == 1); /* of those before, nobody is left */
 	rig_down(proc);
 	CHECK(access(before, F_OK) < 0);
 }

@@ -92,23 +92,32 @@ void rig_fail(const char *file, int line, const char *format, ...)
 	va_end(args);
 	fputc('\n', stderr);
 	rig_procs_transcript();
+	rig_no_fault();
 	rig_procs_end();
 	rig_folder_end();
 	fflush(NULL);
 	_exit(1); /* what is kept is no leak */
 }
 
+void rig_anew(void)
+{
+	rig_no_fault();
+	rig_procs_end();
+	rig_folder_end();
+	kept_end();
+}
+
 static int run_test(size_t n)
 {
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		lw_fatal("cannot become a sub-reaper: %s", strerror(errno));
+	/* What ctest, or a shell, happens to have open is none of the programs' business. */
+	(void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	unsetenv("LW_STATE_DIR");
 	unsetenv("STATE_DIRECTORY");
 	unsetenv("LW_CONTROL");
 	tests[n].test();
-	rig_procs_end();
-	rig_folder_end();
-	kept_end();
+	rig_anew();
 	return 0;
 }
 

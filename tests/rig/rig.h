@@ -13,6 +13,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/types.h>
 
@@ -159,6 +160,24 @@ const char *rig_string(json_t *json, const char *path);
 double rig_number(json_t *json, const char *path);
 bool rig_is(json_t *json, const char *path, const char *text); /* that text */
 bool rig_true(json_t *json, const char *path);
+
+/* ---- what goes wrong (faults.h) and what is on record ---------------------------------- */
+
+/* What is started from now on is faulty: "lw-supervisor before send RUN 1 die". It happens once,
+ * to whoever is first; "" as the fault only counts calls of lw-supervisor. */
+void rig_fault(const char *format, ...) LW_PRINTF(1, 2);
+void rig_no_fault(void); /* from now on */
+bool rig_fault_happened(void);
+/* How many calls of a kind (FAULT_...) the program has made since rig_fault(). */
+uint64_t rig_fault_calls(unsigned call);
+
+/* Runs SQL on journal.db, of which no supervisor is in charge; the first number of the first row,
+ * or 0. */
+int64_t rig_record(const char *sql);
+
+/* Ends all processes and removes the folder, for the next case of a test that has several. What
+ * the rig returned before is gone. */
+void rig_anew(void);
 
 /* A value of the environment that the first process of a work was started with. */
 const char *rig_worker_env(const char *work, const char *name);

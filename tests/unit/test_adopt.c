@@ -314,28 +314,36 @@ Test(adopt, what_waited_waits_in_the_order_of_its_ranks)
 	cr_expect_eq(run_of(2)->lost, 1u);
 }
 
+#define HOUR INT64_C(3600000000) /* us */
+
 Test(adopt, what_waited_for_a_retry_waits_for_the_rest_of_that_time)
 {
-	struct run_row soon = row_of(1, 1), past = row_of(2, 2), later = row_of(3, 3);
+	struct run_row first = row_of(1, 1), past = row_of(2, 2), third = row_of(3, 3);
+	struct loop_timer *timer;
 	struct work *work;
 
 	put_work(1, "w");
-	soon.due = loop_wall(loop) + 50000;
-	soon.failures = soon.attempt = 1;
-	past.due = loop_wall(loop) - 1000000;
-	later.due = loop_wall(loop) + INT64_C(3600000000);
-	put(soon);
+	first.due = loop_wall(loop) + HOUR;
+	first.failures = first.attempt = 1;
+	past.due = loop_wall(loop) - HOUR;
+	third.due = loop_wall(loop) + 2 * HOUR;
+	put(first);
 	put(past);
-	put(later);
+	put(third);
 	adopt();
 	work = add_work(settings("w"));
 	expect_queue(&work->queue, "2 ");
 	expect_queue(&work->delayed, "1 3 ");
+	cr_expect_eq(call(work, 3).decision, DECISION_JOIN);
+	timer = &run_of(1)->delay->timer;
+	cr_expect(loop_timer_pending(timer));
+	cr_expect(timer->at > loop_clock() + HOUR / 2 && timer->at <= loop_clock() + HOUR);
+	loop_timer_set(timer, 0); /* an hour later */
 	UNTIL(work->queue.count == 2);
+	expect_queue(&work->queue, "1 2 ");
 	expect_queue(&work->delayed, "3 ");
 	cr_expect_eq(run_of(1)->failures, 1u);
 	cr_expect_eq(run_of(1)->due, 0);
-	cr_expect_eq(call(work, 3).decision, DECISION_JOIN);
 }
 
 static void put_worker(uint64_t id, uint32_t slot, uint64_t incarnation)

@@ -101,8 +101,11 @@ Test(config, an_error_names_file_line_key_and_what_was_meant)
 		{ WORK("args = { print }"),
 		  "app.conf:1: work 'train': option 'args': args: [1]: a function cannot be an "
 		  "argument" },
-		{ WORK("overlap = 'cancel'"), "app.conf:1: work 'train': option 'overlap' = "
-					      "\"cancel\" comes in a later version" },
+		{ WORK("cache_files = { 'a', '' }"),
+		  "app.conf:1: work 'train': option 'cache_files': [2] names no file" },
+		{ WORK("cache_files = 3"),
+		  "app.conf:1: work 'train': option 'cache_files' wants a path or pattern "
+		  "(\"data/*.csv\"), or a list of them, not 3" },
 		{ "work 'train' {}",
 		  "app.conf:1: work 'train': option 'command' or 'program' is missing" },
 		{ "work 'train' { command = { 'true' }, program = 'true' }",
@@ -161,7 +164,7 @@ Test(config, an_error_names_file_line_key_and_what_was_meant)
 
 Test(config, options_of_later_versions_are_refused_with_that_sentence)
 {
-	static const char *const later[] = { "cache_files", "log_max_size", "log_keep" };
+	static const char *const later[] = { "log_max_size", "log_keep" };
 
 	for (size_t i = 0; i < LW_COUNT(later); i++) {
 		char text[200], wanted[200];
@@ -304,7 +307,7 @@ Test(config, print_config_is_json_of_every_option_with_durations_in_seconds)
 		"work 'any name' { program = { 'sleep', 1 }, args = { 1, lr = 0.5 }, timeout = "
 		"'2h',\n"
 		"  start_timeout = 0.25, cache_version = 3, cache_ignore = { 'x' }, port = "
-		"'auto',\n"
+		"'auto', cache_files = 'm.cfg',\n"
 		"  env = { B = 2, A = 'one=1' }, stop_signal = 'SIGINT', restart = 'always',\n"
 		"  cache_memory = 'last', overlap = 'latest', cwd = '/',\n"
 		"  user = 0, group = 'root', umask = '027', nice = -1, limits = { nofile = 64,\n"
@@ -323,7 +326,8 @@ Test(config, print_config_is_json_of_every_option_with_durations_in_seconds)
 		"\"interval\":0,\"runs_keep\":10000,"
 		"\"timezone\":\"UTC\",\"view\":false},\"works\":[{\"args\":{\"args\":[1],"
 		"\"kwargs\":"
-		"{\"lr\":0.5}},\"cache_calls\":true,\"cache_ignore\":[\"x\"],\"cache_memory\":"
+		"{\"lr\":0.5}},\"cache_calls\":true,\"cache_files\":[\"m.cfg\"],\"cache_ignore\":["
+		"\"x\"],\"cache_memory\":"
 		"\"last\","
 		"\"cache_ttl\":null,\"cache_version\":\"3\",\"command\":null,\"cwd\":\"/\",\"env\":"
 		"{\"A\":\"one=1\",\"B\":\"2\"},\"group\":\"root\",\"host\":\"127.0.0.1\","
@@ -391,7 +395,7 @@ Test(config, the_gravest_of_the_changes_is_what_a_reload_means)
 Test(config, an_option_that_an_earlier_version_did_not_keep_is_no_change)
 {
 	expect_reload("{}", "{\"cwd\": \"/\", \"retries\": 5}", RELOAD_FIXED, NULL);
-	expect_reload("{\"cache_files\": 1}", "{\"cache_files\": 2}", RELOAD_FIXED, NULL);
+	expect_reload("{\"log_keep\": 1}", "{\"log_keep\": 2}", RELOAD_FIXED, NULL);
 	expect_reload("{\"line\": 1}", "{\"line\": 2}", RELOAD_FIXED, NULL);
 	expect_reload("{\"cwd\": \"/\"}", "{}", RELOAD_RENEWS, "cwd");
 }

@@ -750,7 +750,7 @@ static void pretend_process(void)
 	cr_assert(work_has_process(work));
 }
 
-Test(work, without_a_process_other_settings_hold_at_once)
+Test(work, without_a_process_other_settings_hold_when_the_turn_ends)
 {
 	struct work_config *config = settings("w");
 
@@ -761,9 +761,10 @@ Test(work, without_a_process_other_settings_hold_at_once)
 	config->retries = 7;
 	work_take_config(work, config, false);
 	cr_expect_eq(work->config, config);
-	cr_expect_eq(work->worker_count, 3u);
-	cr_expect_not_null(work->workers[2]);
+	one_turn();
 	cr_expect_not(work->renewing);
+	cr_assert_eq(work->worker_count, 3u);
+	cr_expect_not_null(work->workers[2]);
 	cr_expect_eq(call(1).decision, DECISION_HIT, "what it remembers stays");
 }
 
@@ -839,6 +840,8 @@ Test(work, one_that_comes_back_with_the_same_settings_keeps_its_port)
 	work_retire(work);
 	words_add(&other->env, "A=1");
 	work_take_config(work, other, false);
+	one_turn();
+	cr_expect_not(work->renewing);
 	cr_expect_gt(work->port, 0, "settled anew");
 }
 
