@@ -235,8 +235,8 @@ static int enter_cgroup(struct plan *plan)
 static void become(struct plan *plan)
 {
 	plan->step = STEP_SIGNALS;
-	if (restore_signals(plan) < 0 || enter_cgroup(plan) < 0 || leave_group(plan) < 0 || place_fds(plan) < 0 ||
-	    set_limits(plan) < 0 || set_priority(plan) < 0)
+	if (restore_signals(plan) < 0 || enter_cgroup(plan) < 0 || leave_group(plan) < 0 ||
+	    place_fds(plan) < 0 || set_limits(plan) < 0 || set_priority(plan) < 0)
 		return;
 	if (plan->spawn->has_umask)
 		umask(plan->spawn->umask);

@@ -39,12 +39,12 @@ struct lw_spawn {
 	const char *file; /* what to execute: a path, already looked up */
 	char *const *argv;
 	char *const *envp;
-	const char *cwd;               /* NULL: inherited; entered as whoever the child is to be */
-	const int *cgroup_entry;       /* of lw_cgroup_entry(), where it goes first; NULL: as we are */
-	bool session;                  /* its own session (and process group) */
-	bool group;                    /* its own process group */
-	bool die_with_parent;          /* SIGKILL when the parent's thread ends */
-	const struct rlimit *files;    /* RLIMIT_NOFILE of the child; NULL: inherited */
+	const char *cwd;            /* NULL: inherited; entered as whoever the child is to be */
+	const int *cgroup_entry;    /* of lw_cgroup_entry(), where it goes first; NULL: as we are */
+	bool session;               /* its own session (and process group) */
+	bool group;                 /* its own process group */
+	bool die_with_parent;       /* SIGKILL when the parent's thread ends */
+	const struct rlimit *files; /* RLIMIT_NOFILE of the child; NULL: inherited */
 	const struct lw_limit *limits; /* set after `files`, while we may raise them */
 	size_t limit_count;
 	const struct lw_spawn_as *as; /* NULL: us */

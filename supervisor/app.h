@@ -38,9 +38,9 @@ struct app {
 	struct reaper *reaper;
 	struct launch *launch;
 	struct lw_cgroup *cgroup; /* that was delegated to us, or NULL */
-	struct state state;   /* lw.state */
-	enum app_stage stage; /* text: app_stage_name() */
-	struct work **works;  /* in the order they are shown */
+	struct state state;       /* lw.state */
+	enum app_stage stage;     /* text: app_stage_name() */
+	struct work **works;      /* in the order they are shown */
 	size_t work_count;
 	struct work **rows; /* the same by row of the journal - 1; NULL where none is */
 	size_t row_count;

@@ -30,9 +30,8 @@ void worker_tree_begin(struct worker *worker, int *ret_entry)
 
 void worker_tree_adopt(struct worker *worker)
 {
-	if (worker->app->cgroup != NULL &&
-	    lw_cgroup_find(worker->app->cgroup, worker->id, worker->incarnation, &worker->group) <
-		    0)
+	if (worker->app->cgroup != NULL && lw_cgroup_find(worker->app->cgroup, worker->id,
+							  worker->incarnation, &worker->group) < 0)
 		worker->group = -1;
 }
 

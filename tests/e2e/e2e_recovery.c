@@ -150,8 +150,7 @@ static void use_up_descriptors(struct rig_proc *proc)
 		limit.rlim_cur--;
 	limit.rlim_max = limit.rlim_cur;
 	CHECK_INT(prlimit(pid, RLIMIT_NOFILE, &limit, NULL), 0);
-	AWAIT(!may_wait_in_line(path) ||
-	      rig_count(proc, RIG_ERR, "cannot accept a worker") > 0);
+	AWAIT(!may_wait_in_line(path) || rig_count(proc, RIG_ERR, "cannot accept a worker") > 0);
 	rig_line(proc, RIG_ERR, "cannot accept a worker: Too many open files");
 }
 
