@@ -201,7 +201,7 @@ static void watch_signals(struct supervisor *supervisor)
 						      on_signal, supervisor);
 		if (supervisor->signals[i] == NULL)
 			lw_fatal("out of memory");
-		event_add(supervisor->signals[i], NULL);
+		loop_watch(supervisor->signals[i]);
 	}
 }
 

@@ -68,6 +68,8 @@
 	C(send,           "EINTR EAGAIN ECONNRESET") \
 	C(setsockopt,     "ENOBUFS")            \
 	C(socket,         "EMFILE ENOBUFS")     \
+	C(splice,         "EINTR ENOMEM")       \
+	C(tee,            "EINTR ENOMEM")       \
 	C(timerfd,        "EMFILE")             \
 	C(unlink,         "EIO")                \
 	C(waitid,         "EINTR")              \
