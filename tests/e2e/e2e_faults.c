@@ -3,7 +3,7 @@
  * loss: afterwards a supervisor without faults brings the same app to its end. Run by ctest.
  *
  * A few of each kind of call fail here; LW_ALL_FAULTS=1 lets every single one fail in every way
- * that fits, which takes an hour or so.
+ * that fits, which takes an hour or so, and LW_ONE_FAULT, together with that, one that it named.
  */
 #include "rig.h"
 
@@ -167,8 +167,15 @@ static size_t failed; /* cases of this test */
 
 static void try_fault(struct fault fault)
 {
-	printf("%s, %s: %s %lu %s\n", fault.scenario->name, fault.program, fault.call,
-	       (unsigned long)fault.n, fault.error[0] != '\0' ? fault.error : "and death");
+	const char *only = getenv("LW_ONE_FAULT");
+	char name[160];
+
+	snprintf(name, sizeof(name), "%s %s %s %lu %s", fault.scenario->name, fault.program,
+		 fault.call, (unsigned long)fault.n,
+		 fault.error[0] != '\0' ? fault.error : "death");
+	if (only != NULL && strcmp(only, name) != 0)
+		return;
+	puts(name);
 	failed += rig_apart(fault.error[0] != '\0' ? let_fail : let_die, &fault) ? 0 : 1;
 }
 
@@ -205,8 +212,8 @@ static void let_kind_fail(const struct scenario *scenario, const char *program, 
 	const char *errors = kinds[kind].errors;
 
 	if (!all_of_them()) {
-		if (count > 0 && (word_at(errors, count % 2, fault.error) ||
-				  word_at(errors, 0, fault.error)))
+		if (count > 0 &&
+		    (word_at(errors, count % 2, fault.error) || word_at(errors, 0, fault.error)))
 			try_fault(fault);
 		return;
 	}

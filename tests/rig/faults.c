@@ -507,22 +507,44 @@ int close(int fd)
 	return real(fd);
 }
 
-/* One argument, whatever it is. */
-#define WITH_ONE(call, name, type)                                                                 \
-	int name(int fd, type what, ...)                                                           \
+/* What may fail of the many things that it does. */
+static enum fault_call fcntl_call(int what, const void *argument)
+{
+	if (what == F_DUPFD_CLOEXEC || what == F_DUPFD)
+		return FAULT_dup;
+	if (what == F_SETLK && ((const struct flock *)argument)->l_type != F_UNLCK)
+		return FAULT_file_lock;
+	return FAULT_CALLS_N;
+}
+
+#define FCNTL(name)                                                                                \
+	int name(int fd, int what, ...)                                                            \
 	{                                                                                          \
-		REAL(int, name, int, type, ...)                                                    \
+		REAL(int, name, int, int, ...)                                                     \
+		enum fault_call call;                                                              \
 		va_list list;                                                                      \
 		void *argument;                                                                    \
                                                                                                    \
 		va_start(list, what);                                                              \
 		argument = va_arg(list, void *);                                                   \
 		va_end(list);                                                                      \
-		return fails(FAULT_##call) ? -1 : real(fd, what, argument);                        \
+		call = fcntl_call(what, argument);                                                 \
+		return call != FAULT_CALLS_N && fails(call) ? -1 : real(fd, what, argument);       \
 	}
-WITH_ONE(fcntl, fcntl, int)
-WITH_ONE(fcntl, fcntl64, int)
-WITH_ONE(ioctl, ioctl, unsigned long)
+FCNTL(fcntl)
+FCNTL(fcntl64)
+
+int ioctl(int fd, unsigned long what, ...)
+{
+	REAL(int, ioctl, int, unsigned long, ...)
+	va_list list;
+	void *argument;
+
+	va_start(list, what);
+	argument = va_arg(list, void *);
+	va_end(list);
+	return fails(FAULT_ioctl) ? -1 : real(fd, what, argument);
+}
 
 static bool is_wal(int fd)
 {
