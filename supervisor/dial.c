@@ -190,7 +190,7 @@ static void welcome_stranger(struct dial *dial, int fd, const struct ucred *peer
 					 on_readable, stranger);
 	if (stranger->read_event == NULL)
 		lw_fatal("out of memory");
-	event_add(stranger->read_event, NULL);
+	loop_watch(stranger->read_event);
 	loop_timer_set(&stranger->timer, HELLO_WITHIN);
 	on_readable(fd, EV_READ, stranger); /* most send their hello at once */
 }
@@ -221,7 +221,7 @@ static void on_accept(evutil_socket_t listening, short what, void *context)
 
 static void on_pause_over(struct loop_timer *timer)
 {
-	event_add(LW_OWNER(timer, struct listener, pause)->accept_event, NULL);
+	loop_watch(LW_OWNER(timer, struct listener, pause)->accept_event);
 }
 
 /* ---- the sockets ------------------------------------------------------------------------ */
@@ -240,7 +240,7 @@ static int listener_open(struct dial *dial, const char *path, struct listener *l
 					   on_accept, listener);
 	if (listener->accept_event == NULL)
 		lw_fatal("out of memory");
-	event_add(listener->accept_event, NULL);
+	loop_watch(listener->accept_event);
 	loop_timer_init(&listener->pause, dial->app->loop, on_pause_over);
 	return 0;
 }

@@ -398,7 +398,7 @@ static void on_pause_over(struct loop_timer *timer)
 {
 	struct http *http = LW_OWNER(timer, struct http, pause);
 
-	(void)event_add(http->accept, NULL);
+	loop_watch(http->accept);
 }
 
 int http_new(struct app *app, const char *socket_path, struct http **ret_http, struct lw_err *err)
@@ -418,7 +418,7 @@ int http_new(struct app *app, const char *socket_path, struct http **ret_http, s
 		lw_fatal("out of memory");
 	(void)event_priority_set(http->accept, LOOP_IO);
 	loop_timer_init(&http->pause, app->loop, on_pause_over);
-	(void)event_add(http->accept, NULL);
+	loop_watch(http->accept);
 	*ret_http = http;
 	return 0;
 }

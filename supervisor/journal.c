@@ -190,11 +190,19 @@ static void do_tasks(struct journal *journal, struct writer *writer)
 		do_task(journal, task);
 }
 
+static void wake_loop(const struct journal *journal)
+{
+	uint64_t one = 1;
+
+	while (write(journal->eventfd, &one, sizeof(one)) < 0)
+		if (errno != EINTR)
+			lw_fatal("cannot wake the loop: %s", strerror(errno));
+}
+
 static void publish(struct journal *journal, struct writer *writer)
 {
 	struct shared *shared = &journal->shared;
 	struct journal_task *task;
-	uint64_t one = 1;
 
 	__atomic_store_n(&journal->backlog, writer->bytes.size + shared->pending.size,
 			 __ATOMIC_RELAXED);
@@ -205,7 +213,7 @@ static void publish(struct journal *journal, struct writer *writer)
 	while ((task = tasks_take(&writer->tasks)) != NULL)
 		tasks_add(&shared->answered, task);
 	if (!shared->told)
-		(void)!write(journal->eventfd, &one, sizeof(one));
+		wake_loop(journal);
 	shared->told = true;
 }
 
@@ -466,7 +474,7 @@ static int open_store(struct journal *journal, struct lw_err *err)
 					  EV_READ | EV_PERSIST, on_answer, journal);
 	if (journal->answer_event == NULL)
 		lw_fatal("out of memory");
-	event_add(journal->answer_event, NULL);
+	loop_watch(journal->answer_event);
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <string.h>
 #include <time.h>
 
 #include "lw_log.h"
@@ -107,6 +108,12 @@ void loop_free(struct loop *loop)
 struct event_base *loop_base(struct loop *loop)
 {
 	return loop->base;
+}
+
+void loop_watch(struct event *event)
+{
+	if (event_add(event, NULL) < 0)
+		lw_fatal("cannot watch a descriptor: %s", strerror(errno));
 }
 
 void loop_post(struct loop *loop, enum loop_phase phase, struct loop_task *task)

@@ -37,6 +37,9 @@ struct loop_task {
 LW_MUST_USE int loop_new(struct loop **ret_loop, struct lw_err *err);
 void loop_free(struct loop *loop);
 struct event_base *loop_base(struct loop *loop);
+/* Adds it. When the kernel has no room for another descriptor to watch, the process ends, as it
+ * does without memory: nobody would ever hear of what was not watched. */
+void loop_watch(struct event *event);
 void loop_run(struct loop *loop);
 void loop_exit(struct loop *loop); /* loop_run() returns at the end of this turn */
 

@@ -73,7 +73,7 @@ int reaper_new(struct loop *loop, struct reaper **ret_reaper, struct lw_err *err
 	reaper->sigchld = evsignal_new(loop_base(loop), SIGCHLD, on_sigchld, reaper);
 	if (reaper->sigchld == NULL)
 		lw_fatal("out of memory");
-	event_add(reaper->sigchld, NULL);
+	loop_watch(reaper->sigchld);
 	*ret_reaper = reaper;
 	return 0;
 }

@@ -201,7 +201,7 @@ static void watch_signals(struct supervisor *supervisor)
 						      on_signal, supervisor);
 		if (supervisor->signals[i] == NULL)
 			lw_fatal("out of memory");
-		event_add(supervisor->signals[i], NULL);
+		loop_watch(supervisor->signals[i]);
 	}
 }
 
@@ -353,10 +353,13 @@ int supervisor_run(const struct options *options)
 		take_down(&supervisor);
 		return status;
 	}
-	if (prepare(&supervisor, &err) < 0 || build(&supervisor, &err) < 0 ||
-	    run_app(&supervisor, &err) < 0) {
+	if (prepare(&supervisor, &err) < 0) { /* it takes the lock */
 		take_down(&supervisor);
 		return complain(&err, err.code == -EBUSY ? EXIT_OCCUPIED : EXIT_APP);
+	}
+	if (build(&supervisor, &err) < 0 || run_app(&supervisor, &err) < 0) {
+		take_down(&supervisor);
+		return complain(&err, EXIT_APP);
 	}
 	status = supervisor.app->exit_status;
 	snprintf(err.text, sizeof(err.text), "the app failed: %s",

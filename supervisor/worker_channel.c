@@ -41,7 +41,7 @@ static void flush(struct worker *worker)
 		lw_buf_cut(&worker->out, (size_t)n);
 	}
 	if (worker->out_ready > 0)
-		event_add(worker->write_event, NULL);
+		loop_watch(worker->write_event);
 	else if (worker->out.size == 0)
 		lw_buf_shrink(&worker->out, OUT_KEPT);
 }
@@ -330,7 +330,7 @@ void worker_on_journal(struct worker *worker)
 		return;
 	worker->unheard = false;
 	if (worker->read_event != NULL)
-		event_add(worker->read_event, NULL);
+		loop_watch(worker->read_event);
 }
 
 /* ---- connecting ----------------------------------------------------------------------------- */
@@ -361,7 +361,7 @@ void worker_channel_take(struct worker *worker, int fd, struct lw_frames *frames
 	worker->resend_at = hello->sequence;
 	worker->read_event = make_event(worker, EV_READ | EV_PERSIST, on_readable);
 	worker->write_event = make_event(worker, EV_WRITE, on_writable);
-	event_add(worker->read_event, NULL);
+	loop_watch(worker->read_event);
 }
 
 void worker_channel_close(struct worker *worker)

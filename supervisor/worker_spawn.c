@@ -198,7 +198,7 @@ void worker_watch_exit(struct worker *worker)
 				       on_exit_event, worker);
 	if (worker->exit_event == NULL)
 		lw_fatal("out of memory");
-	event_add(worker->exit_event, NULL);
+	loop_watch(worker->exit_event);
 }
 
 /* Every process of its tree bears it. */

@@ -418,8 +418,10 @@ static bool send_out(struct channel *channel)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno != EAGAIN && errno != ENOBUFS)
+		if (n < 0 && errno != EAGAIN && errno != ENOBUFS) {
 			channel->deaf = true;
+			(void)shutdown(channel->fd, SHUT_WR); /* if it is not: hang up, too */
+		}
 		if (n < 0)
 			return false;
 		channel->out_at += (size_t)n;

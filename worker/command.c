@@ -298,8 +298,12 @@ static int open_pipe(int pipe_fds[2])
 {
 	if (pipe_fds[0] >= 0)
 		return 0;
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0 || fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK) < 0)
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return -errno;
+	if (fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK) < 0) {
+		close_pipe(pipe_fds); /* lest the next run finds one that blocks */
+		return -errno;
+	}
 	return 0;
 }
 

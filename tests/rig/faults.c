@@ -350,12 +350,12 @@ STAND_FOR(rename, int, rename, LIST(const char *from, const char *to), LIST(from
 STAND_FOR(rename, int, renameat, LIST(int a, const char *from, int b, const char *to), LIST(a, from, b, to))
 STAND_FOR(setsockopt, int, setsockopt, LIST(int fd, int level, int name, const void *v, socklen_t n), LIST(fd, level, name, v, n))
 STAND_FOR(socket, int, socket, LIST(int family, int type, int protocol), LIST(family, type, protocol))
+STAND_FOR(splice, ssize_t, splice, LIST(int from, off64_t *a, int to, off64_t *b, size_t size, unsigned flags), LIST(from, a, to, b, size, flags))
+STAND_FOR(tee, ssize_t, tee, LIST(int from, int to, size_t size, unsigned flags), LIST(from, to, size, flags))
 STAND_FOR(timerfd, int, timerfd_create, LIST(clockid_t clock, int flags), LIST(clock, flags))
 STAND_FOR(timerfd, int, timerfd_settime, LIST(int fd, int flags, const struct itimerspec *to, struct itimerspec *was), LIST(fd, flags, to, was))
 STAND_FOR(unlink, int, unlink, LIST(const char *path), LIST(path))
 STAND_FOR(unlink, int, unlinkat, LIST(int at, const char *path, int flags), LIST(at, path, flags))
-STAND_FOR(waitid, int, waitid, LIST(idtype_t by, id_t id, siginfo_t *info, int options), LIST(by, id, info, options))
-STAND_FOR(waitid, pid_t, waitpid, LIST(pid_t pid, int *status, int options), LIST(pid, status, options))
 STAND_FOR(write, ssize_t, write, LIST(int fd, const void *bytes, size_t size), LIST(fd, bytes, size))
 STAND_FOR(writev, ssize_t, writev, LIST(int fd, const struct iovec *parts, int n), LIST(fd, parts, n))
 /* clang-format on */
@@ -372,6 +372,21 @@ static void *run_late(void *context)
 		sched_yield();
 	(void)first_of_all();
 	return late.run(late.context);
+}
+
+/* With WNOHANG it does not fail where there is a child. */
+int waitid(idtype_t by, id_t id, siginfo_t *info, int options)
+{
+	REAL(int, waitid, idtype_t, id_t, siginfo_t *, int)
+
+	return (options & WNOHANG) == 0 && fails(FAULT_waitid) ? -1 : real(by, id, info, options);
+}
+
+pid_t waitpid(pid_t pid, int *status, int options)
+{
+	REAL(pid_t, waitpid, pid_t, int *, int)
+
+	return (options & WNOHANG) == 0 && fails(FAULT_waitid) ? -1 : real(pid, status, options);
 }
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
@@ -492,22 +507,44 @@ int close(int fd)
 	return real(fd);
 }
 
-/* One argument, whatever it is. */
-#define WITH_ONE(call, name, type)                                                                 \
-	int name(int fd, type what, ...)                                                           \
+/* What may fail of the many things that it does. */
+static enum fault_call fcntl_call(int what, const void *argument)
+{
+	if (what == F_DUPFD_CLOEXEC || what == F_DUPFD)
+		return FAULT_dup;
+	if (what == F_SETLK && ((const struct flock *)argument)->l_type != F_UNLCK)
+		return FAULT_file_lock;
+	return FAULT_CALLS_N;
+}
+
+#define FCNTL(name)                                                                                \
+	int name(int fd, int what, ...)                                                            \
 	{                                                                                          \
-		REAL(int, name, int, type, ...)                                                    \
+		REAL(int, name, int, int, ...)                                                     \
+		enum fault_call call;                                                              \
 		va_list list;                                                                      \
 		void *argument;                                                                    \
                                                                                                    \
 		va_start(list, what);                                                              \
 		argument = va_arg(list, void *);                                                   \
 		va_end(list);                                                                      \
-		return fails(FAULT_##call) ? -1 : real(fd, what, argument);                        \
+		call = fcntl_call(what, argument);                                                 \
+		return call != FAULT_CALLS_N && fails(call) ? -1 : real(fd, what, argument);       \
 	}
-WITH_ONE(fcntl, fcntl, int)
-WITH_ONE(fcntl, fcntl64, int)
-WITH_ONE(ioctl, ioctl, unsigned long)
+FCNTL(fcntl)
+FCNTL(fcntl64)
+
+int ioctl(int fd, unsigned long what, ...)
+{
+	REAL(int, ioctl, int, unsigned long, ...)
+	va_list list;
+	void *argument;
+
+	va_start(list, what);
+	argument = va_arg(list, void *);
+	va_end(list);
+	return fails(FAULT_ioctl) ? -1 : real(fd, what, argument);
+}
 
 static bool is_wal(int fd)
 {

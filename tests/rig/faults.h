@@ -21,7 +21,8 @@
 #define FAULT_COUNTS   "LW_FAULT_COUNTS"
 
 /* What is counted, and the errors that fit; the first one is the likeliest. Calls of which a
- * program makes hundreds, on /proc, are counted apart. ANY counts all of them, WAL the writes of
+ * program makes hundreds, on /proc, are counted apart; those that do not fail where they make sense
+ * (unlocking, flags, waiting with WNOHANG) are not. ANY counts all of them, WAL the writes of
  * the journal's log. */
 /* clang-format off */
 #define FAULT_CALLS(C)                          \
@@ -33,13 +34,14 @@
 	C(clone,          "EAGAIN ENOMEM")      \
 	C(close_range,    "ENOMEM")             \
 	C(connect,        "EAGAIN EINTR")       \
+	C(dup,            "EMFILE")             \
 	C(dup3,           "EBUSY EINTR")        \
 	C(epoll_create1,  "EMFILE")             \
 	C(epoll_ctl,      "ENOMEM ENOSPC")      \
 	C(epoll_wait,     "EINTR")              \
 	C(eventfd,        "EMFILE ENOMEM")      \
 	C(fchmod,         "EIO")                \
-	C(fcntl,          "EINTR ENOLCK")       \
+	C(file_lock,      "ENOLCK EINTR")       \
 	C(fdatasync,      "EIO ENOSPC")         \
 	C(flock,          "EINTR ENOLCK")       \
 	C(fstat,          "EIO ENOMEM")         \
@@ -68,6 +70,8 @@
 	C(send,           "EINTR EAGAIN ECONNRESET") \
 	C(setsockopt,     "ENOBUFS")            \
 	C(socket,         "EMFILE ENOBUFS")     \
+	C(splice,         "EINTR ENOMEM")       \
+	C(tee,            "EINTR ENOMEM")       \
 	C(timerfd,        "EMFILE")             \
 	C(unlink,         "EIO")                \
 	C(waitid,         "EINTR")              \

@@ -107,7 +107,7 @@ void rig_anew(void)
 	kept_end();
 }
 
-static int run_test(size_t n)
+static int run_test(void (*test)(void *), void *context)
 {
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		lw_fatal("cannot become a sub-reaper: %s", strerror(errno));
@@ -116,24 +116,38 @@ static int run_test(size_t n)
 	unsetenv("LW_STATE_DIR");
 	unsetenv("STATE_DIRECTORY");
 	unsetenv("LW_CONTROL");
-	tests[n].test();
+	test(context);
 	rig_anew();
 	return 0;
+}
+
+bool rig_apart(void (*test)(void *), void *context)
+{
+	pid_t pid;
+	int status = 0;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		exit(run_test(test, context));
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		lw_fatal("cannot fork: %s", strerror(errno));
+	return status == 0;
+}
+
+static void run_nth(void *n)
+{
+	tests[*(size_t *)n].test();
 }
 
 /* In a process of its own, as ctest does it. */
 static int run_apart(size_t n)
 {
-	pid_t pid = fork();
-	int status = 0;
+	bool ok = rig_apart(run_nth, &n);
 
-	if (pid == 0)
-		exit(run_test(n));
-	if (pid < 0 || waitpid(pid, &status, 0) < 0)
-		lw_fatal("cannot fork: %s", strerror(errno));
-	printf("%s %s\n", status == 0 ? "ok    " : "FAILED", tests[n].name);
+	printf("%s %s\n", ok ? "ok    " : "FAILED", tests[n].name);
 	fflush(stdout);
-	return status == 0 ? 0 : 1;
+	return ok ? 0 : 1;
 }
 
 int main(int argc, char **argv)
@@ -146,7 +160,7 @@ int main(int argc, char **argv)
 		else if (strcmp(argv[1], "--list") == 0)
 			puts(tests[i].name);
 		else if (strcmp(argv[1], tests[i].name) == 0)
-			return run_test(i);
+			return run_test(run_nth, &i);
 	}
 	if (argc >= 2 && strcmp(argv[1], "--list") != 0)
 		lw_fatal("no test '%s'", argv[1]);

@@ -175,6 +175,9 @@ uint64_t rig_fault_calls(unsigned call);
  * or 0. */
 int64_t rig_record(const char *sql);
 
+/* One case of many, in a process of its own; false: it failed, and has said why. */
+bool rig_apart(void (*test)(void *context), void *context);
+
 /* Ends all processes and removes the folder, for the next case of a test that has several. What
  * the rig returned before is gone. */
 void rig_anew(void);
