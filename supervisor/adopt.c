@@ -71,7 +71,7 @@ static int on_worker(void *context, const struct worker_row *row)
 	struct worker *worker = NULL;
 
 	if (work != NULL && row->id > 0 && row->id < UINT32_MAX)
-		worker = work_restore_worker(work, row->id, row->slot);
+		worker = work_restore_worker(work, row->id, row->slot, row->pid != 0);
 	if (worker != NULL)
 		worker_restore(worker, row);
 	else if (row->pid != 0)
@@ -266,8 +266,8 @@ static void end_strays(struct app *app)
 static void on_group(void *context, uint64_t id, uint64_t incarnation)
 {
 	struct app *app = context;
-	const struct worker *worker = id >= 1 && id <= app->worker_count ? app->workers[id - 1]
-									 : NULL;
+	const struct worker *worker =
+		id >= 1 && id <= app->worker_count ? app->workers[id - 1] : NULL;
 	int group = -1;
 
 	if (worker != NULL && worker_state(worker) == WORKER_FOUND &&
