@@ -143,6 +143,30 @@ TEST(a_pool_that_shrank_and_grew_is_adopted_whole)
 	rig_down(proc);
 }
 
+TEST(a_restart_that_nobody_survives_does_not_do_twice_what_may_be_done_once)
+{
+	struct rig_proc *proc =
+		rig_up("work 'job' { " SERVE("1") ", stop_timeout = 60, lost = 'fail' }\n"
+						  "function flow() end\n",
+		       NULL);
+	pid_t pid;
+
+	CHECK_INT(rig_ctl("run", "job", "act=deaf", NULL).status, 0);
+	AWAIT(rig_is(rig_work("job"), "stage", "running"));
+	pid = (pid_t)rig_number(rig_work("job"), "processes.0.pid");
+	CHECK_INT(rig_http("POST", "/api/v1/works/job/restart?wait=false", "").status / 100, 2);
+	CHECK_INT(rig_ctl("state", "since=1", NULL).status, 0); /* that is on record now */
+	rig_signal(proc, SIGKILL);
+	CHECK_INT(rig_exit(proc), -SIGKILL);
+	CHECK_INT(kill(pid, SIGKILL), 0);
+	AWAIT(!rig_pid_lives(pid));
+
+	proc = rig_up(NULL, NULL);
+	AWAIT(rig_number(rig_work("job"), "runs.failed") == 1);
+	CHECK_TEXT(rig_string(rig_work("job"), "reason"), "lost");
+	rig_down(proc);
+}
+
 TEST(a_kill_has_the_last_word_over_a_restart)
 {
 	struct rig_proc *proc = rig_up("work 'job' { " SERVE("1") ", stop_timeout = 60 }\n"
