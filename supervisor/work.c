@@ -215,13 +215,18 @@ void work_restore(struct work *work, const struct work_row *row)
 	set_pool(work, 0);
 }
 
-struct worker *work_restore_worker(struct work *work, uint64_t id, uint32_t slot)
+struct worker *work_restore_worker(struct work *work, uint64_t id, uint32_t slot, bool has_process)
 {
-	bool taken = id - 1 < work->app->worker_count && work->app->workers[id - 1] != NULL;
+	struct worker *there = slot < work->worker_count ? work->workers[slot] : NULL;
 
-	if (taken || slot >= WORK_SLOTS ||
-	    (slot < work->worker_count && work->workers[slot] != NULL))
+	work_reserve_worker(work->app, id);
+	if (work->app->workers[id - 1] != NULL || slot >= WORK_SLOTS)
 		return NULL;
+	/* A pool that shrank and grew has left two rows of a place; one at most has a process. */
+	if (there != NULL && (worker_has_process(there) || !has_process))
+		return NULL;
+	if (there != NULL)
+		free_worker(there);
 	if (slot >= work->worker_count)
 		set_pool(work, slot + 1);
 	return work->workers[slot] = add_worker(work, id, slot);

@@ -101,9 +101,10 @@ void work_record(struct work *work);
 void work_retire(struct work *work);
 /* From its row in the journal: an operator's stop, and what its processes run with. */
 void work_restore(struct work *work, const struct work_row *row);
-/* The worker of that place in the pool, which an earlier supervisor had. NULL: the place is taken. */
 void work_reserve_worker(struct app *app, uint64_t id); /* nobody gets that id any more */
-struct worker *work_restore_worker(struct work *work, uint64_t id, uint32_t slot);
+/* The worker of that place in the pool, which an earlier supervisor had. NULL: the place is taken,
+ * or the id. */
+struct worker *work_restore_worker(struct work *work, uint64_t id, uint32_t slot, bool has_process);
 /* It was made lately; explain compares with it. */
 void work_note_recent(struct work *work, uint64_t run);
 /* Makes the workers that are missing in the pool. */

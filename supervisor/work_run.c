@@ -291,7 +291,10 @@ static void lost(struct work *work, struct run *run)
 
 void work_on_run_unknown(struct work *work, struct run *run)
 {
-	if (run->ending == ENDING_NO)
+	/* At most once: what was to go back to the queue may have come to its end before. */
+	bool unwanted = run->ending == ENDING_REQUEUE && work->config->lost == LOST_FAIL;
+
+	if (run->ending == ENDING_NO || unwanted)
 		lost(work, run);
 	else
 		work_on_run_lost(work, run, NULL, NULL, true);
