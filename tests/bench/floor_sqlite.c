@@ -126,8 +126,11 @@ static void write_runs(struct writer *writer, const struct sqlite_load *load)
 
 	for (int64_t id = 1; id <= (int64_t)load->runs; id++) {
 		make_run(writer, id);
-		for (due += load->changes - 1; due >= 1; due--)
+		due += load->changes - 1;
+		while (due >= 1) {
 			change_run(writer, id > 64 ? id - 64 : id);
+			due--;
+		}
 	}
 	if (writer->in_batch > 0)
 		step(writer->db, writer->commit);
@@ -170,7 +173,7 @@ double floor_load(const char *journal, double *ret_form_size)
 	sqlite3_stmt *rows = prepare(db, "SELECT id, work, stage, by, why, flags, started, ended,"
 					 " form FROM runs WHERE (flags & 1) = 1 ORDER BY id");
 	double bytes = 0, count = 0;
-	volatile int64_t sink = 0; /* keeps the compiler from dropping the work */
+	int64_t sink = 0;
 
 	while (sqlite3_step(rows) == SQLITE_ROW) {
 		for (int i = 0; i < 8; i++)
@@ -181,7 +184,7 @@ double floor_load(const char *journal, double *ret_form_size)
 	}
 	sqlite3_finalize(rows);
 	sqlite3_close(db);
-	*ret_form_size = bytes / count;
+	*ret_form_size = sink == 0 ? (double)NAN : bytes / count; /* nothing may be left out */
 	return (double)(now_ns() - begin) / 1e9;
 }
 
