@@ -253,6 +253,23 @@ static int prepare_all(struct store *store, struct lw_err *err)
 	return r;
 }
 
+static int run_once(const struct store *store, sqlite3_stmt *statement, struct lw_err *err)
+{
+	int r = db_step(&store->db, statement, "write", err);
+
+	sqlite3_reset(statement);
+	return r;
+}
+
+/* A log that could not be opened for writing when it was looked for, say for want of a descriptor,
+ * stays read-only for as long as the connection lives. */
+static int check_log(const struct store *store, struct lw_err *err)
+{
+	int r = run_once(store, store->begin, err);
+
+	return r == 0 ? run_once(store, store->commit, err) : r;
+}
+
 int store_open(const char *dir, enum durability durability, struct store **ret_store,
 	       struct lw_err *err)
 {
@@ -276,6 +293,8 @@ int store_open(const char *dir, enum durability durability, struct store **ret_s
 		r = read_meta(store, err);
 	if (r == 0)
 		r = prepare_all(store, err);
+	if (r == 0)
+		r = check_log(store, err);
 	if (r < 0)
 		return r;
 	store->wal = lw_format("%s-wal", store->db.path);
@@ -314,14 +333,6 @@ const uint8_t *store_secret(const struct store *store)
 }
 
 /* ---- a batch ------------------------------------------------------------------------------------ */
-
-static int run_once(const struct store *store, sqlite3_stmt *statement, struct lw_err *err)
-{
-	int r = db_step(&store->db, statement, "write", err);
-
-	sqlite3_reset(statement);
-	return r;
-}
 
 static int apply_one(const struct store *store, struct lw_slice *batch, struct lw_err *err)
 {
