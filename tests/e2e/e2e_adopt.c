@@ -25,7 +25,7 @@ static void both_ways(void (*test)(void))
 	unsetenv("LW_OLD_KERNEL");
 }
 
-#define TEST_BOTH_WAYS(name) \
+#define TEST_BOTH_WAYS(name)                                                                       \
 	static void name##_here(void);                                                             \
 	TEST(name)                                                                                 \
 	{                                                                                          \
@@ -79,15 +79,15 @@ static void die_alone(pid_t pid)
 /* ---- the same processes ------------------------------------------------------------------------ */
 
 static const char household[] = /* of idle and busy processes, a pool, a command, and state */
-	"work 'idle' " SERVE("") "work 'pool' " SERVE(", processes = 2")
-		"work 'state' " SERVE("") "work 'command' { parallel = true,\n"
-		"  command = { 'sh', '-c', 'echo begins; head -c 1 door; echo ends' } }\n"
-		"function flow()\n"
-		"  lw.state.passes = (lw.state.passes or 0) + 1\n"
-		"  pool:run{ act = 'gate' }\n"
-		"  command:run()\n"
-		"  state:run{ act = 'state' }\n"
-		"end\n";
+	"work 'idle' " SERVE("") "work 'pool' " SERVE(", processes = 2") "work 'state' " SERVE(
+		"") "work 'command' { parallel = true,\n"
+		    "  command = { 'sh', '-c', 'echo begins; head -c 1 door; echo ends' } }\n"
+		    "function flow()\n"
+		    "  lw.state.passes = (lw.state.passes or 0) + 1\n"
+		    "  pool:run{ act = 'gate' }\n"
+		    "  command:run()\n"
+		    "  state:run{ act = 'state' }\n"
+		    "end\n";
 static const struct {
 	const char *work;
 	int slot;
@@ -183,9 +183,10 @@ TEST_BOTH_WAYS(a_process_that_had_not_dialled_yet_dials_the_next_supervisor)
 	struct rig_proc *proc;
 
 	rig_gate("gate");
-	proc = rig_up("work 'slow' { parallel = true,\n"
-		      "  program = { 'sh', '-c', 'head -c 1 gate; exec \"$FAKE\" serve' } }\n" NO_FLOW,
-		      "--no-prefix", NULL);
+	proc = rig_up(
+		"work 'slow' { parallel = true,\n"
+		"  program = { 'sh', '-c', 'head -c 1 gate; exec \"$FAKE\" serve' } }\n" NO_FLOW,
+		"--no-prefix", NULL);
 	AWAIT(rig_is(rig_work("slow"), "processes.0.state", "starting"));
 	AWAIT(rig_number(rig_status(), "app.journal.waiting") == 0); /* it is on record */
 	die(proc);
@@ -213,9 +214,10 @@ TEST_BOTH_WAYS(how_an_adopted_process_ends_is_known)
 	struct rig_proc *proc;
 
 	rig_gate("gate");
-	proc = rig_up("work 'job' " SERVE(", raise_exception = false")
-			      "function flow() job:run{ act = 'gate_exit', status = 7 } end\n",
-		      "--no-prefix", NULL);
+	proc = rig_up(
+		"work 'job' " SERVE(", raise_exception = false") "function flow() job:run{ act = "
+								 "'gate_exit', status = 7 } end\n",
+		"--no-prefix", NULL);
 	rig_line(proc, RIG_OUT, "waiting");
 	die(proc);
 	proc = rig_up(NULL, "--no-prefix", NULL);
@@ -232,8 +234,8 @@ TEST_BOTH_WAYS(a_signal_that_ends_an_adopted_process_is_known)
 	struct rig_proc *proc;
 
 	rig_gate("gate");
-	proc = rig_up("work 'job' " SERVE(", raise_exception = false")
-			      "function flow() job:run{ act = 'gate' } end\n",
+	proc = rig_up("work 'job' " SERVE(", raise_exception = false") "function flow() job:run{ "
+								       "act = 'gate' } end\n",
 		      "--no-prefix", NULL);
 	rig_line(proc, RIG_OUT, "waiting");
 	die(proc);
@@ -251,8 +253,8 @@ TEST_BOTH_WAYS(processes_that_died_while_nobody_watched_are_replaced_and_their_r
 	pid_t idle, busy;
 
 	rig_gate("gate");
-	proc = rig_up("work 'idle' " SERVE("") "work 'busy' " SERVE("")
-			      "function flow() busy:run{ act = 'gate' } end\n",
+	proc = rig_up("work 'idle' " SERVE("") "work 'busy' " SERVE(
+			      "") "function flow() busy:run{ act = 'gate' } end\n",
 		      "--no-prefix", NULL);
 	rig_line(proc, RIG_OUT, "waiting");
 	AWAIT(rig_is(rig_work("idle"), "processes.0.state", "idle"));
@@ -274,11 +276,11 @@ TEST_BOTH_WAYS(processes_that_died_while_nobody_watched_are_replaced_and_their_r
 
 TEST_BOTH_WAYS(a_worker_that_never_dials_again_is_ended_with_its_tree_and_its_run_is_lost)
 {
-	struct rig_proc *proc = rig_up(
-		"work 'job' { parallel = true, lost = 'fail', raise_exception = false,\n"
-		"  program = { 'sh', '-c', 'sleep 1000 & exec \"$FAKE\" close_channel' } }\n"
-		"function flow() job:run() end\n",
-		"--no-prefix", NULL);
+	struct rig_proc *proc =
+		rig_up("work 'job' { parallel = true, lost = 'fail', raise_exception = false,\n"
+		       "  program = { 'sh', '-c', 'sleep 1000 & exec \"$FAKE\" close_channel' } }\n"
+		       "function flow() job:run() end\n",
+		       "--no-prefix", NULL);
 	pid_t pid;
 
 	rig_line(proc, RIG_OUT, "closed");
@@ -370,17 +372,16 @@ TEST_BOTH_WAYS(a_work_with_other_settings_gets_another_process_and_its_run_begin
 	pid_t changed, soft;
 
 	rig_gate("gate");
-	proc = rig_up("work 'changed' " SERVE(", env = { A = '1' }") "work 'soft' " SERVE("")
-			      "function flow() changed:run{ act = 'gate' } end\n",
+	proc = rig_up("work 'changed' " SERVE(", env = { A = '1' }") "work 'soft' " SERVE(
+			      "") "function flow() changed:run{ act = 'gate' } end\n",
 		      "--no-prefix", NULL);
 	rig_line(proc, RIG_OUT, "waiting");
 	AWAIT(rig_is(rig_work("soft"), "processes.0.state", "idle"));
 	changed = pid_of("changed");
 	soft = pid_of("soft");
 	die(proc);
-	proc = rig_up("work 'changed' " SERVE(", env = { A = '2' }")
-			      "work 'soft' " SERVE(", retries = 3")
-		      "function flow() changed:run{ act = 'gate' } end\n",
+	proc = rig_up("work 'changed' " SERVE(", env = { A = '2' }") "work 'soft' " SERVE(
+			      ", retries = 3") "function flow() changed:run{ act = 'gate' } end\n",
 		      "--no-prefix", NULL);
 	rig_line(proc, RIG_OUT, "waiting value=0 attempt=2");
 	CHECK(!rig_pid_lives(changed));
@@ -411,8 +412,8 @@ TEST_BOTH_WAYS(the_process_of_a_work_that_left_the_file_is_stopped)
 
 TEST_BOTH_WAYS(a_port_that_was_found_is_kept)
 {
-	struct rig_proc *proc = rig_up("work 'job' " SERVE(", port = 'auto'") NO_FLOW,
-				       "--no-prefix", NULL);
+	struct rig_proc *proc =
+		rig_up("work 'job' " SERVE(", port = 'auto'") NO_FLOW, "--no-prefix", NULL);
 	const char *port, *url;
 	pid_t pid;
 
@@ -454,10 +455,10 @@ TEST_BOTH_WAYS(a_work_that_an_operator_stopped_stays_without_a_process)
 
 TEST_BOTH_WAYS(services_go_on_with_one_copy_of_each)
 {
-	struct rig_proc *proc = rig_up(
-		"work 'one' { command = { 'sleep', '1001' }, restart = 'always' }\n"
-		"work 'two' { command = { 'sleep', '1002' }, restart = 'always' }\n",
-		"--no-prefix", NULL);
+	struct rig_proc *proc =
+		rig_up("work 'one' { command = { 'sleep', '1001' }, restart = 'always' }\n"
+		       "work 'two' { command = { 'sleep', '1002' }, restart = 'always' }\n",
+		       "--no-prefix", NULL);
 	pid_t one, two;
 
 	AWAIT(rig_is(rig_work("one"), "stage", "running") &&
@@ -484,9 +485,9 @@ TEST_BOTH_WAYS(a_work_made_inside_a_pass_keeps_its_process_and_one_not_made_agai
 	rig_gate("gate");
 	proc = rig_up("app { interval = 0.01 }\n"
 		      "function flow()\n"
-		      "  work 'made' " SERVE("") "  work 'left' " SERVE("")
-		      "  works.made:run{ act = 'gate' }\n"
-		      "end\n",
+		      "  work 'made' " SERVE("") "  work 'left' " SERVE(
+			      "") "  works.made:run{ act = 'gate' }\n"
+				  "end\n",
 		      "--no-prefix", NULL);
 	rig_line(proc, RIG_OUT, "waiting");
 	AWAIT(rig_is(rig_work("left"), "processes.0.state", "idle"));
@@ -496,7 +497,7 @@ TEST_BOTH_WAYS(a_work_made_inside_a_pass_keeps_its_process_and_one_not_made_agai
 	proc = rig_up("app { interval = 0.01 }\n"
 		      "function flow()\n"
 		      "  work 'made' " SERVE("") "  works.made:run{ act = 'gate' }\n"
-		      "end\n",
+						 "end\n",
 		      "--no-prefix", NULL);
 	AWAIT(rig_is(rig_work("made"), "processes.0.state", "busy"));
 	CHECK_INT(pid_of("made"), made);
