@@ -3,6 +3,7 @@
  * process; most tests run once as on the newest kernel and once as on an old one.
  */
 #include "rig.h"
+#include "lw_tree.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -321,11 +322,14 @@ TEST_BOTH_WAYS(what_a_dead_process_left_behind_is_ended)
 TEST_BOTH_WAYS(a_pid_that_another_program_has_by_now_is_not_touched)
 {
 	struct rig_proc *proc = rig_up("work 'job' " SERVE("") NO_FLOW, "--no-prefix", NULL);
-	struct rig_proc *stranger = rig_spawn("sleep", "1000", NULL);
+	struct rig_proc *stranger;
 	pid_t pid;
 
 	AWAIT(rig_is(rig_work("job"), "processes.0.state", "idle"));
 	pid = pid_of("job");
+	do /* a pid does not come back within the tick of the clock that start times count in */
+		stranger = rig_spawn("sleep", "1000", NULL);
+	while (lw_proc_start_time(rig_pid(stranger)) == lw_proc_start_time(pid));
 	die(proc);
 	die_alone(pid);
 	rig_record(rig_format("UPDATE workers SET pid = %d", (int)rig_pid(stranger)));
