@@ -18,14 +18,24 @@
 #define TWO_TO_64 18446744073709551616.0
 #define KEY_SHOWN 64 /* bytes of a key in an error */
 
-void lw_call_begin(struct lw_buf *out, const char *work, const char *version)
+void lw_call_begin_with(struct lw_buf *out, const char *work, const char *version,
+			struct lw_slice digest)
 {
 	lw_put_list(out, 4);
 	lw_put_cstr(out, work);
+	if (digest.size > 0)
+		lw_put_list(out, 2);
 	if (version != NULL)
 		lw_put_cstr(out, version);
 	else
 		lw_put_nil(out);
+	if (digest.size > 0)
+		lw_put_bytes(out, digest.data, digest.size);
+}
+
+void lw_call_begin(struct lw_buf *out, const char *work, const char *version)
+{
+	lw_call_begin_with(out, work, version, (struct lw_slice){ 0 });
 }
 
 void lw_call_parts(struct lw_slice call, struct lw_slice *ret_positional,

@@ -4,6 +4,8 @@
  *
  *     [ work name, cache version or nil, [positional ...], {named ...} ]
  *
+ * or, where files are part of what it is, with [cache version or nil, digest] in the second place.
+ *
  * The whole of it obeys the bounds of one value (lw_value.h).
  *
  * Its canonical form has the same layout, with every value in the one spelling that
@@ -37,6 +39,10 @@ struct lw_names {
 /* Starts a call in an empty `out`: [ work, version, ... ; append the list of positional
  * and the map of named arguments, in this order. `version` NULL is nil. */
 void lw_call_begin(struct lw_buf *out, const char *work, const char *version);
+/* The same with the digest of files that are part of what the call is: in the place of the version
+ * stands the list [version, digest]. An empty digest: none are. */
+void lw_call_begin_with(struct lw_buf *out, const char *work, const char *version,
+			struct lw_slice digest);
 
 /* The two halves of a checked call. */
 void lw_call_parts(struct lw_slice call, struct lw_slice *ret_positional,

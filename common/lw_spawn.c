@@ -48,6 +48,16 @@
 #define CALL_SETRESUID SYS_setresuid
 #endif
 
+/* ThreadSanitizer keeps books in the memory that the child shares with us: it takes clone() for a
+ * fork() and looks away from then on, and the child's handlers of signals for ours. By the C
+ * library's other names it does not notice. */
+#ifdef __SANITIZE_THREAD__
+int __clone(int (*run)(void *), void *stack, int flags, void *argument, ...);
+int __sigaction(int number, const struct sigaction *action, struct sigaction *before);
+#define clone          __clone
+#define sigaction(...) __sigaction(__VA_ARGS__)
+#endif
+
 /* clang-format off */
 /*       step         what failed, with its subject */
 #define STEPS(S)                                                                       \

@@ -71,7 +71,7 @@ static int on_worker(void *context, const struct worker_row *row)
 	struct worker *worker = NULL;
 
 	if (work != NULL && row->id > 0 && row->id < UINT32_MAX)
-		worker = work_restore_worker(work, row->id, row->slot);
+		worker = work_restore_worker(work, row->id, row->slot, row->pid != 0);
 	if (worker != NULL)
 		worker_restore(worker, row);
 	else if (row->pid != 0)

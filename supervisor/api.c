@@ -150,6 +150,7 @@ struct wait {
 	struct lw_slice rows; /* that the journal found, while finish() runs */
 	size_t count;         /* calls that were forgotten, or are retried */
 	bool for_end;         /* of the app: answered when the server closes */
+	json_t *body;         /* of a request that is served again, or NULL */
 };
 
 static void wait_free(void *object)
@@ -158,6 +159,7 @@ static void wait_free(void *object)
 
 	lw_free(wait->why);
 	lw_free(wait->runs);
+	json_decref(wait->body);
 	lw_free(wait);
 }
 
@@ -1226,7 +1228,7 @@ static int parse_body(struct ask *ask, struct lw_err *err)
 	const struct lw_slice body = ask->request->body;
 	json_error_t error;
 
-	if (body.size == 0)
+	if (ask->body != NULL || body.size == 0)
 		return 0;
 	ask->body = json_loadb((const char *)body.data, body.size, BODY_JSON, &error);
 	if (ask->body == NULL)
@@ -1376,7 +1378,49 @@ static bool check(struct ask *ask, const struct row *row, struct lw_slice segmen
 	return r >= 0;
 }
 
+static void serve(struct http_request *request, json_t *take_body);
+
+static void serve_again(struct wait *wait)
+{
+	serve(wait->request, LW_TAKE(wait->body));
+}
+
+static void files_seen(struct watcher *watcher)
+{
+	wait_finish(LW_OWNER(watcher, struct wait, watcher));
+}
+
+/* A call is one of files as they are now: the request waits until they are looked at and known,
+ * and is then served again. */
+static bool awaits_files(struct ask *ask, bool looked)
+{
+	struct work *work = ask->work;
+	struct wait *wait;
+
+	if (work->files == NULL || ask->all)
+		return false;
+	wait = wait_new(ask, serve_again);
+	wait->watcher.done = files_seen;
+	wait->body = ask->body != NULL ? json_incref(ask->body) : json_object();
+	if (!looked && files_look(ask->app->files, &wait->watcher))
+		return true;
+	if (work_awaits_files(work)) {
+		watcher_add(&work->files->watchers, &wait->watcher);
+		return true;
+	}
+	ask->request->waiting = NULL;
+	ask->request->gone = NULL;
+	wait_end(wait);
+	return false;
+}
+
 void api_serve(struct http_request *request)
+{
+	serve(request, NULL);
+}
+
+/* `take_body`: the request was held back, and its bytes are gone. */
+static void serve(struct http_request *request, json_t *take_body)
 {
 	struct ask ask = {
 		.request = request,
@@ -1384,18 +1428,23 @@ void api_serve(struct http_request *request)
 		.search = { .stage = -1, .limit = RUNS_DEFAULT },
 		.uid = request->uid,
 		.pid = request->pid,
+		.body = take_body,
 	};
 	struct lw_slice segment = { 0 };
 	const struct row *row = find_row(request, &segment);
+	bool looked = take_body != NULL, waits = false;
 
-	if (row == NULL)
+	if (row == NULL) /* not of one that was held back */
 		return;
 	/* Whoever http.c lets in is an operator. */
 	ask.verb = row->rights == OPERATOR ? row->verb : NULL;
 	ask.wait = (row->query & QUERY_MAY_WAIT) == 0;
-	if (check(&ask, row, segment))
-		row->act(&ask);
-	if (ask.verb != NULL)
+	if (check(&ask, row, segment)) {
+		waits = (row->body & BODY_CALL) != 0 && awaits_files(&ask, looked);
+		if (!waits)
+			row->act(&ask);
+	}
+	if (ask.verb != NULL && !waits)
 		audit(&ask);
 	lw_buf_done(&ask.call);
 	lw_free(ask.segment);

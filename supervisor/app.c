@@ -19,6 +19,8 @@
 
 static void on_begin(struct loop_task *task);
 static void on_pass(struct loop_task *task);
+static void on_looked(struct loop_task *task);
+static void on_look(struct watcher *watcher);
 static void on_end_of_turn(struct loop_task *task);
 static void on_over(struct loop_task *task);
 static void on_trim(struct loop_task *task);
@@ -190,6 +192,8 @@ int app_new(struct loop *loop, struct config *config, struct flow *flow, const c
 	app->started = loop_wall(loop);
 	app->begin_task.run = on_begin;
 	app->pass_task.run = on_pass;
+	app->looked_task.run = on_looked;
+	app->look.done = on_look;
 	app->end_task.run = on_end_of_turn;
 	app->over_task.run = on_over;
 	app->trim_task.run = on_trim;
@@ -208,6 +212,7 @@ int app_new(struct loop *loop, struct config *config, struct flow *flow, const c
 		app_free(app);
 		return r;
 	}
+	app->files = files_new(loop, app->reaper, config->app.folder, journal_secret(app->journal));
 	*ret_app = app;
 	return 0;
 }
@@ -237,6 +242,8 @@ void app_free(struct app *app)
 	runs_free(app->runs);
 	loop_cancel(app->loop, &app->begin_task);
 	loop_cancel(app->loop, &app->pass_task);
+	loop_cancel(app->loop, &app->looked_task);
+	watcher_cancel(&app->look);
 	loop_cancel(app->loop, &app->end_task);
 	loop_cancel(app->loop, &app->over_task);
 	loop_cancel(app->loop, &app->trim_task);
@@ -244,6 +251,7 @@ void app_free(struct app *app)
 	loop_timer_done(&app->own_timer);
 	schedule_free(app->schedule);
 	launch_free(app->launch);
+	files_free(app->files);
 	reaper_free(app->reaper);
 	lw_cgroup_free(app->cgroup);
 	state_done(&app->state);
@@ -442,13 +450,13 @@ static void after_pass(struct app *app, const struct flow_result *result)
 		loop_timer_set(&app->own_timer, OWN_CHANGE_PAUSE);
 	if (app->config->app.interval > 0)
 		loop_timer_set(&app->interval_timer, app->config->app.interval);
-	if (app->drain && app->changes == 0 && !app->pass_task.posted && !has_live_runs(app))
+	if (app->drain && app->changes == 0 && !app->pass_task.posted && app->look.link == NULL &&
+	    !has_live_runs(app))
 		end_drained(app, "nothing is left to do");
 }
 
-static void on_pass(struct loop_task *task)
+static void make_pass(struct app *app)
 {
-	struct app *app = LW_OWNER(task, struct app, pass_task);
 	struct flow_result result = { 0 };
 	int64_t began = loop_clock();
 
@@ -464,6 +472,34 @@ static void on_pass(struct loop_task *task)
 	flow_pass(app->flow, app, &result);
 	app->last_pass_took = loop_clock() - began;
 	after_pass(app, &result);
+}
+
+/* A pass sees cache_files as they were after what it is for; while they are looked at more may
+ * happen, which needs another look. */
+static void on_pass(struct loop_task *task)
+{
+	struct app *app = LW_OWNER(task, struct app, pass_task);
+
+	if (app->look.link != NULL)
+		app->look_again = true;
+	else if (!files_look(app->files, &app->look))
+		make_pass(app);
+}
+
+static void on_look(struct watcher *watcher)
+{
+	struct app *app = LW_OWNER(watcher, struct app, look);
+
+	loop_post(app->loop, LOOP_PASS, &app->looked_task);
+	if (!app->look_again)
+		return;
+	app->look_again = false;
+	loop_post(app->loop, LOOP_PASS, &app->pass_task);
+}
+
+static void on_looked(struct loop_task *task)
+{
+	make_pass(LW_OWNER(task, struct app, looked_task));
 }
 
 static void on_interval(struct loop_timer *timer)

@@ -10,6 +10,7 @@
 
 #include "cache.h"
 #include "config.h"
+#include "files.h"
 #include "flow.h"
 #include "journal.h"
 #include "loop.h"
@@ -38,9 +39,10 @@ struct app {
 	struct reaper *reaper;
 	struct launch *launch;
 	struct lw_cgroup *cgroup; /* that was delegated to us, or NULL */
-	struct state state;       /* lw.state */
-	enum app_stage stage;     /* text: app_stage_name() */
-	struct work **works;      /* in the order they are shown */
+	struct files *files;
+	struct state state;   /* lw.state */
+	enum app_stage stage; /* text: app_stage_name() */
+	struct work **works;  /* in the order they are shown */
 	size_t work_count;
 	struct work **rows; /* the same by row of the journal - 1; NULL where none is */
 	size_t row_count;
@@ -52,6 +54,8 @@ struct app {
 
 	/* passes */
 	bool in_pass;
+	struct watcher look; /* the next pass waits for a look at cache_files */
+	bool look_again;     /* and another one comes: something changed after it began */
 	uint64_t passes;
 	int64_t last_pass;        /* when, microseconds since 1970 */
 	int64_t last_pass_took;   /* microseconds */
@@ -78,7 +82,7 @@ struct app {
 	void (*on_reloaded)(struct app *app); /* app->config is another one; or NULL */
 
 	struct journal_wait left; /* app_leave(): until all is on record */
-	struct loop_task begin_task, pass_task, end_task, over_task, trim_task;
+	struct loop_task begin_task, pass_task, looked_task, end_task, over_task, trim_task;
 	struct loop_timer interval_timer; /* the longest pause between passes */
 	struct loop_timer own_timer;      /* a pass because of what the flow changed itself */
 };

@@ -31,6 +31,7 @@ enum why {
 	WHY_OPERATOR,   /* held: the work is stopped by an operator */
 	WHY_RETRY,      /* runs: retried by operator */
 	WHY_SERVICE,    /* runs: called by its restart rule */
+	WHY_FILES,      /* held: cache_files are being read */
 	WHYS_N
 };
 

@@ -148,7 +148,7 @@ int config_parse_umask(const char *text)
 /* ---- kinds ------------------------------------------------------------------------ */
 
 static const char *const memory_names[] = { "ever", "last", NULL };
-static const char *const overlap_names[] = { "queue", "latest", NULL };
+static const char *const overlap_names[] = { "queue", "latest", "cancel", NULL };
 static const char *const restart_names[] = { "never", "on-failure", "always", NULL };
 static const char *const lost_names[] = { "rerun", "fail", NULL };
 static const char *const durability_names[] = { "process", "power", NULL };
@@ -574,6 +574,8 @@ static const struct kind kinds[OPTION_KINDS_N] = {
 	[OPTION_ARGS]     = { "a table of arguments ({ 1, 2 } or { value = 1 })", args_none, args_same,
 			      args_json, args_done },
 	[OPTION_NAMES]    = { "a list of names", names_none, names_same, names_json, names_done },
+	[OPTION_FILES]    = { "a path or pattern (\"data/*.csv\"), or a list of them", words_none,
+			      words_same, words_json, words_destroy },
 	[OPTION_ENV]      = { "a table of texts ({ NAME = \"value\" })", words_none, words_same, env_json,
 			      words_destroy },
 	[OPTION_USER]     = { "a name or an id", text_preset, text_same, text_json, text_done },

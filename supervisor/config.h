@@ -18,7 +18,7 @@
 #include "store.h"
 
 enum cache_memory { MEMORY_EVER, MEMORY_LAST };
-enum overlap { OVERLAP_QUEUE, OVERLAP_LATEST };
+enum overlap { OVERLAP_QUEUE, OVERLAP_LATEST, OVERLAP_CANCEL };
 enum lost { LOST_RERUN, LOST_FAIL };
 enum restart { RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS };
 
@@ -54,7 +54,8 @@ struct work_config {
 	bool cache_calls;
 	enum cache_memory cache_memory;
 	int64_t cache_ttl;
-	char *cache_version; /* or NULL */
+	char *cache_version;      /* or NULL */
+	struct words cache_files; /* paths and patterns, from the folder of app.conf */
 	struct lw_names cache_ignore;
 	enum overlap overlap;
 	bool raise_exception;
@@ -149,6 +150,7 @@ enum option_kind {
 	OPTION_PROGRAM,
 	OPTION_ARGS,
 	OPTION_NAMES,
+	OPTION_FILES,
 	OPTION_ENV,
 	OPTION_USER,
 	OPTION_UMASK,
@@ -182,11 +184,12 @@ enum option_kind {
 	  "a success older than this is run again")                                                \
 	O(cache_version, TEXT, cache_version, "", 0, LW_NAME_MAX_TEXT, TAKEN,                       \
 	  "part of what a call is: a new version runs again, an old one hits again")               \
-	L(cache_files, "files that are part of what a call is")                                    \
+	O(cache_files, FILES, cache_files, "", 0, 0, TAKEN,                                         \
+	  "files that are part of what a call is: a changed file runs again, going back hits again") \
 	O(cache_ignore, NAMES, cache_ignore, "", 0, 0, TAKEN,                                       \
 	  "names of named arguments that do not count when calls are compared")                    \
 	O(overlap, OVERLAP, overlap, "queue", 0, 0, TAKEN,                                          \
-	  "a different call while one runs: queue, or latest (only the newest waits)")             \
+	  "a different call while one runs: queue, latest (only the newest waits), or cancel (the running one is stopped)") \
 	O(raise_exception, TRUTH, raise_exception, "true", 0, 0, TAKEN,                             \
 	  "a failed run raises an error in the flow")                                              \
 	O(processes, WHOLE, processes, "1", 1, 10000, RENEWS,                                        \

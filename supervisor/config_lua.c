@@ -184,13 +184,8 @@ static int read_memory(const struct reader *reader, int index, void *member)
 
 static int read_overlap(const struct reader *reader, int index, void *member)
 {
-	const char *text = text_at(reader->L, index);
-	int r;
+	int r = choice_at(reader, index);
 
-	if (text != NULL && strcmp(text, "cancel") == 0)
-		return lw_err_set(reader->err, -EINVAL,
-				  "option 'overlap' = \"cancel\" comes in a later version");
-	r = choice_at(reader, index);
 	if (r >= 0)
 		*(enum overlap *)member = (enum overlap)r;
 	return r;
@@ -403,6 +398,23 @@ static int read_names(const struct reader *reader, int index, void *member)
 	int r = read_words(reader, index, &words);
 
 	*(struct lw_names *)member = (struct lw_names){ words.words, words.count };
+	return r;
+}
+
+static int read_files(const struct reader *reader, int index, void *member)
+{
+	const char *text = text_at(reader->L, index);
+	struct words *words = member;
+	int r = 0;
+
+	if (text != NULL)
+		words_add(words, text);
+	else
+		r = read_words(reader, index, member);
+	for (size_t i = 0; r >= 0 && i < words->count; i++)
+		if (words->words[i][0] == '\0')
+			return lw_err_set(reader->err, -EINVAL,
+					  "option 'cache_files': [%zu] names no file", i + 1);
 	return r;
 }
 
@@ -648,9 +660,10 @@ static read_fn *const readers[OPTION_KINDS_N] = {
 	[OPTION_ZONE] = read_zone,       [OPTION_FOLDER] = read_folder,
 	[OPTION_COMMAND] = read_command, [OPTION_PROGRAM] = read_program,
 	[OPTION_ARGS] = read_args,       [OPTION_NAMES] = read_names,
-	[OPTION_ENV] = read_env,         [OPTION_USER] = read_user,
-	[OPTION_UMASK] = read_umask,     [OPTION_NICE] = read_whole,
-	[OPTION_LIMITS] = read_limits,   [OPTION_LATER] = read_later,
+	[OPTION_FILES] = read_files,     [OPTION_ENV] = read_env,
+	[OPTION_USER] = read_user,       [OPTION_UMASK] = read_umask,
+	[OPTION_NICE] = read_whole,      [OPTION_LIMITS] = read_limits,
+	[OPTION_LATER] = read_later,
 };
 
 /* ---- a whole table ------------------------------------------------------------------------ */

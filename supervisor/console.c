@@ -37,6 +37,8 @@ struct console {
 	bool own; /* the descriptor */
 	bool waiting;
 	bool gone;
+	void (*before)(void *context); /* the next write; or NULL */
+	void *before_context;
 };
 
 /* O_NONBLOCK belongs to the open file, which our parent shares: a pipe or terminal is opened
@@ -140,14 +142,17 @@ static ssize_t write_some(struct console *console)
 	struct pollfd room = { .fd = console->fd, .events = POLLOUT };
 	size_t size = queued(console);
 
+	if (console->way != WAY_SOCKET && console->way != WAY_DIRECT && poll(&room, 1, 0) == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (console->before != NULL)
+		console->before(console->before_context);
+	console->before = NULL;
 	if (console->way == WAY_SOCKET)
 		return send(console->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (console->way == WAY_DIRECT)
 		return write(console->fd, bytes, size);
-	if (poll(&room, 1, 0) == 0) {
-		errno = EAGAIN;
-		return -1;
-	}
 	return write(console->fd, bytes, size < PIPE_BUF ? size : PIPE_BUF);
 }
 
@@ -227,10 +232,14 @@ void console_line(struct console *console, struct lw_slice head, struct lw_slice
 		loop_post(console->loop, LOOP_END, &console->flush);
 }
 
-void console_push(struct console *console)
+void console_push(struct console *console, void (*before)(void *context), void *context)
 {
-	if (!console->waiting && !console->gone)
-		flush(console);
+	if (console->waiting || console->gone)
+		return;
+	console->before = before;
+	console->before_context = context;
+	flush(console);
+	console->before = NULL;
 }
 
 static int64_t now_ms(void)

@@ -21,8 +21,9 @@ void console_free(struct console *console); /* drops what is queued */
 /* One line of two parts; the newline is added. */
 void console_line(struct console *console, struct lw_slice head, struct lw_slice text);
 
-/* Writes what is queued as far as it is taken, now. */
-void console_push(struct console *console);
+/* Writes what is queued as far as it is taken, now. `before` is called once, right before the first
+ * write, if there is one. */
+void console_push(struct console *console, void (*before)(void *context), void *context);
 
 /* Writes what is queued; waits while progress is made and at most 500 ms for some. */
 void console_finish(struct console *console);

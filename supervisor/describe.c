@@ -459,6 +459,8 @@ static void describe_journal(const struct app *app, struct lw_buf *out)
 	js_open(out, '{');
 	COUNT("bytes", journal_size(app->journal));
 	COUNT("waiting", journal_backlog(app->journal));
+	COUNT("transactions", journal_transactions(app->journal));
+	COUNT("changes", journal_changes(app->journal));
 	TEXT("error", journal_error(app->journal));
 	js_close(out, '}');
 }

@@ -233,6 +233,8 @@ static void run_reason(lua_State *L, struct flow_run *of)
 
 	if (run != NULL)
 		push_text(L, run->reason);
+	else if (of->stage == STAGE_PENDING)
+		lua_pushliteral(L, "its cache_files are being read");
 	else
 		lua_pushliteral(L, "stopped by operator");
 }

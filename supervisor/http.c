@@ -18,7 +18,9 @@
 #define READ_AHEAD    ((size_t)64 << 10) /* kept of a client whose request is in hand */
 #define KEEP_ROOM     ((size_t)64 << 10) /* of a client's buffers between requests */
 #define WRITE_SECONDS 10                 /* for a client that takes nothing */
-#define ACCEPT_PAUSE  INT64_C(100000)    /* when no descriptor is left */
+#define WRITE_TURN                                                                                 \
+	((size_t)1 << 20) /* written at a time: a status of thousands of works in few turns */
+#define ACCEPT_PAUSE INT64_C(100000) /* when no descriptor is left */
 
 struct http_client {
 	struct http *http;
@@ -340,6 +342,7 @@ static void client_new(struct http *http, int fd, const struct ucred *peer)
 	if (client->bev == NULL)
 		lw_fatal("out of memory");
 	(void)bufferevent_priority_set(client->bev, LOOP_IO);
+	(void)bufferevent_set_max_single_write(client->bev, WRITE_TURN);
 	bufferevent_setcb(client->bev, on_read, on_written, on_event, client);
 	bufferevent_setwatermark(client->bev, EV_READ, 0, READ_AHEAD);
 	(void)bufferevent_set_timeouts(client->bev, NULL, &patience);

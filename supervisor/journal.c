@@ -65,8 +65,9 @@ struct journal {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct shared shared;
-	uint64_t size;  /* of the store; atomic */
-	size_t backlog; /* bytes that are not written; atomic */
+	uint64_t size; /* of the store; atomic, as are these: */
+	uint64_t transactions, changes;
+	size_t backlog; /* bytes that are not written */
 };
 
 /* ---- the thread ------------------------------------------------------------------------------- */
@@ -153,6 +154,8 @@ static void apply(struct journal *journal, struct writer *writer)
 			store_apply(journal->store, lw_buf_slice(&writer->bytes), &writer->err);
 	if (writer->result < 0)
 		return;
+	if (writer->bytes.size > 0)
+		__atomic_add_fetch(&journal->transactions, 1, __ATOMIC_RELAXED);
 	lw_buf_shrink(&writer->bytes, PENDING_KEPT);
 	writer->bytes.size = 0;
 	store_checkpoint(journal->store);
@@ -165,6 +168,7 @@ static void keep_up(struct journal *journal, struct writer *writer)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	__atomic_store_n(&journal->size, store_size(journal->store), __ATOMIC_RELAXED);
+	__atomic_store_n(&journal->changes, store_changes(journal->store), __ATOMIC_RELAXED);
 	if (writer->result < 0 || now.tv_sec - writer->upkeep.tv_sec < UPKEEP_EVERY)
 		return;
 	writer->upkeep = now;
@@ -220,7 +224,7 @@ static void *write_batches(void *context)
 	bool leave = false;
 
 	pthread_mutex_lock(&journal->lock);
-	while (!leave) {
+	while (!leave) { /* whatever was handed over before we came is pending */
 		await_work(journal, &writer);
 		leave = journal->shared.leave;
 		do {
@@ -695,6 +699,16 @@ size_t journal_backlog(const struct journal *journal)
 uint64_t journal_size(const struct journal *journal)
 {
 	return __atomic_load_n(&journal->size, __ATOMIC_RELAXED);
+}
+
+uint64_t journal_transactions(const struct journal *journal)
+{
+	return __atomic_load_n(&journal->transactions, __ATOMIC_RELAXED);
+}
+
+uint64_t journal_changes(const struct journal *journal)
+{
+	return __atomic_load_n(&journal->changes, __ATOMIC_RELAXED);
 }
 
 /* ---- reading -------------------------------------------------------------------------------------------- */

@@ -86,6 +86,9 @@ bool journal_takes_reports(const struct journal *journal);
 const char *journal_error(const struct journal *journal);
 uint64_t journal_size(const struct journal *journal);  /* bytes of the store */
 size_t journal_backlog(const struct journal *journal); /* bytes that wait */
+/* Since the start: how often something was written, and rows that were made or changed by it. */
+uint64_t journal_transactions(const struct journal *journal);
+uint64_t journal_changes(const struct journal *journal);
 
 /* A row of the record. 1, 0: none, or -errno. Slices borrow until the next call. */
 LW_MUST_USE int journal_read(struct journal *journal, uint64_t id, struct run_row *ret_row,

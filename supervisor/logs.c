@@ -2,8 +2,9 @@
  *
  * A FIFO is looked into (tee) before it is emptied: what was read and not written yet would be lost
  * with us. Whole lines are taken out when the console has them; the beginning of a line stays where
- * it is until its end comes, so there is nothing of a worker that only we have. Killed between
- * the two, the next supervisor says those lines once more.
+ * it is until its end comes, so there is nothing of a worker that only we have. Right before they
+ * are written it is noted in memory that outlives us (struct taking) that they are to be taken out, so
+ * that the next supervisor does not say them once more.
  */
 #include "logs.h"
 
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,6 +31,13 @@
 
 enum { OUT, ERR, STREAMS };
 
+/* In a file that is mapped: so many bytes of that FIFO are to be taken out, unseen. */
+struct taking {
+	uint64_t worker;
+	uint64_t which;
+	uint64_t size; /* 0: none */
+};
+
 struct logs {
 	struct loop *loop;
 	struct console *consoles[STREAMS]; /* one and the same when they lead to one place */
@@ -37,6 +46,7 @@ struct logs {
 	bool prefix, colour;
 	int peek[2]; /* a pipe that what a FIFO holds is doubled into */
 	int nowhere; /* /dev/null, that it is emptied into */
+	struct taking *taking;
 	uint8_t bytes[READ_SIZE];
 	char tail[TAIL_BYTES + 1]; /* as asked for last */
 };
@@ -53,6 +63,7 @@ struct stream {
 struct output {
 	struct logs *logs;
 	char *work;
+	uint64_t worker;
 	struct lw_buf head; /* the prefix, for `width` */
 	size_t width;
 	struct stream streams[STREAMS];
@@ -228,6 +239,47 @@ static void empty(struct stream *stream, size_t size)
 	}
 }
 
+struct taken {
+	struct stream *stream;
+	size_t size;
+};
+
+/* They are being said. */
+static void note_taking(void *context)
+{
+	const struct taken *taken = context;
+	struct taking *taking = taken->stream->output->logs->taking;
+
+	taking->worker = taken->stream->output->worker;
+	taking->which = (uint64_t)taken->stream->which;
+	__atomic_store_n(&taking->size, taken->size, __ATOMIC_RELEASE);
+}
+
+/* Says what was fed to the console, and takes it out. */
+static void say(struct stream *stream, size_t size)
+{
+	struct logs *logs = stream->output->logs;
+	struct taken taken = { stream, size };
+
+	console_push(logs->consoles[stream->which], note_taking, &taken);
+	empty(stream, size);
+	__atomic_store_n(&logs->taking->size, 0, __ATOMIC_RELEASE);
+}
+
+/* An earlier supervisor was killed in there. */
+static void finish_taking(struct stream *stream)
+{
+	struct taking *taking = stream->output->logs->taking;
+	int there = 0;
+
+	if (taking->size == 0 || taking->worker != stream->output->worker ||
+	    taking->which != (uint64_t)stream->which)
+		return;
+	if (ioctl(stream->reading, FIONREAD, &there) == 0 && there > 0)
+		empty(stream, (uint64_t)there < taking->size ? (size_t)there : taking->size);
+	taking->size = 0;
+}
+
 /* A FIFO that takes no more will not get the end of its line. */
 static bool is_full(const struct stream *stream)
 {
@@ -271,8 +323,7 @@ static bool read_up_to(struct stream *stream, size_t most, bool last)
 		if (size == 0)
 			return false;
 		feed(stream, logs->bytes, size);
-		console_push(logs->consoles[stream->which]);
-		empty(stream, size);
+		say(stream, size);
 		most -= size < most ? size : most;
 	}
 	return true;
@@ -363,6 +414,7 @@ static int stream_open(struct stream *stream, uint64_t worker, struct lw_err *er
 		r = open_ends(stream, err);
 	if (r < 0)
 		return r;
+	finish_taking(stream);
 	stream->readable = event_new(loop_base(logs->loop), stream->reading,
 				     EV_READ | EV_PERSIST | EV_ET, on_readable, stream);
 	if (stream->readable == NULL || event_add(stream->readable, NULL) < 0)
@@ -388,6 +440,7 @@ int output_open(struct logs *logs, const char *work, uint64_t worker, struct out
 
 	output->logs = logs;
 	output->work = lw_strdup(work);
+	output->worker = worker;
 	for (int i = 0; i < STREAMS; i++)
 		output->streams[i] = (struct stream){
 			.output = output, .which = i, .reading = -1, .writing = -1
@@ -491,6 +544,21 @@ static int make_folder(const char *path, struct lw_err *err)
 	return 0;
 }
 
+static int map_taking(struct logs *logs, const char *folder, struct lw_err *err)
+{
+	LW_AUTO(lw_free) char *path = lw_format("%s/taking", folder);
+	LW_AUTO(lw_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	void *place = MAP_FAILED;
+
+	if (fd >= 0 && ftruncate(fd, sizeof(struct taking)) == 0)
+		place = mmap(NULL, sizeof(struct taking), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+			     0);
+	if (place == MAP_FAILED)
+		return lw_err_sys(err, -errno, "cannot map '%s'", path);
+	logs->taking = place;
+	return 0;
+}
+
 static int open_peek(struct logs *logs, struct lw_err *err)
 {
 	if (pipe2(logs->peek, O_CLOEXEC | O_NONBLOCK) < 0)
@@ -518,8 +586,12 @@ int logs_new(struct loop *loop, const struct logs_options *options, struct logs 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGTTOU, SIG_IGN);
 	logs = LW_NEW(struct logs);
-	r = open_peek(logs, err);
+	r = map_taking(logs, folder, err);
+	if (r == 0)
+		r = open_peek(logs, err);
 	if (r < 0) {
+		if (logs->taking != NULL)
+			munmap(logs->taking, sizeof(struct taking));
 		lw_free(logs);
 		return r;
 	}
@@ -550,6 +622,7 @@ void logs_free(struct logs *logs)
 	lw_close(logs->peek[0]);
 	lw_close(logs->peek[1]);
 	lw_close(logs->nowhere);
+	munmap(logs->taking, sizeof(struct taking));
 	lw_free(logs->folder);
 	lw_free(logs);
 	errno = saved;

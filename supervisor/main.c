@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lw_log.h"
+#include "reader.h"
 #include "supervisor.h"
 
 static const char usage[] =
@@ -100,7 +101,8 @@ int main(int argc, char **argv)
 	int option;
 
 	open_standard_fds();
-
+	if (argc == 2 && strcmp(argv[1], "--read-files") == 0) /* started by ourselves */
+		return reader_main();
 	while ((option = getopt_long(argc, argv, ":", table, NULL)) != -1) {
 		int status = take_option(option, argv[optind > 1 ? optind - 1 : 1], &options);
 

@@ -12,7 +12,7 @@
 
 struct child {
 	pid_t pid;
-	struct worker *worker;
+	struct worker *worker; /* NULL: a helper */
 };
 
 struct reaper {
@@ -46,10 +46,12 @@ static void reap_dead(struct reaper *reaper)
 		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
 			return;
 		child = child_find(reaper, info.si_pid);
-		if (child != NULL)
+		if (child != NULL && child->worker != NULL) {
 			worker_exited(child->worker);
-		else
-			(void)waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
+			continue;
+		}
+		reaper_remove(reaper, info.si_pid);
+		(void)waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
 	}
 }
 

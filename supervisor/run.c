@@ -11,6 +11,7 @@
 #define FORM_INLINE  64 /* canonical forms up to this many bytes lie behind the run */
 #define ENDING_SHIFT 3  /* above the flags of a row: how the attempt was being ended */
 #define FLAGS_MASK   ((1 << ENDING_SHIFT) - 1)
+#define PAST_MOST    (RUN_STATUSES - 4) /* statuses of earlier attempts: room for one more attempt */
 
 const char *stage_name(enum stage stage)
 {
@@ -337,7 +338,7 @@ static void run_keep_present(struct run *run)
 {
 	struct status first = { STAGE_PENDING, run->created, NULL, NULL, 1 };
 
-	if (run->past_count == RUN_STATUSES - 4) { /* the oldest attempt's statuses give way */
+	if (run->past_count == PAST_MOST) { /* the oldest attempt's statuses give way */
 		for (size_t i = 1; i < 4; i++) {
 			free(run->past[i].reason);
 			free(run->past[i].message);
@@ -473,7 +474,7 @@ static bool unpack_past(struct run *run, struct lw_slice packed)
 
 	if (packed.size == 0)
 		return true;
-	if (!take(&at, end, LW_LIST, &list) || list.n > RUN_STATUSES)
+	if (!take(&at, end, LW_LIST, &list) || list.n > PAST_MOST)
 		return false;
 	run->past = lw_alloc((list.n + 1) * sizeof(*run->past));
 	for (uint32_t i = 0; i < list.n; i++) {
@@ -567,7 +568,9 @@ int run_from_row(struct runs *runs, struct work *work, struct lw_key key, const 
 	run->why = row->why;
 	run->flags = row->flags & FLAGS_MASK;
 	run->ending = (uint8_t)(row->flags >> ENDING_SHIFT) & ENDING_REQUEUE;
-	run->ending_reason = "stopped by operator";
+	/* By whom is not on record; only who gives way to a newer call is forgotten at once. */
+	run->ending_reason = (run->flags & STORE_RUN_KEPT) != 0 ? "stopped by operator"
+								: "overtaken by a newer call";
 	run->recorded = true;
 	run->attempt = row->attempt;
 	run->failures = row->failures;

@@ -118,6 +118,7 @@ struct run {
 	struct run_delay *delay; /* before the next attempt; NULL: never had one */
 	struct watcher *watchers;
 	const char *ending_reason; /* of ENDING_STOPPED; a literal */
+	uint64_t overtaken_by;     /* ENDING_STOPPED for this newer run; else 0 */
 };
 
 /* A list of runs in order; each run is in at most one. */

@@ -424,3 +424,8 @@ uint64_t store_size(const struct store *store)
 {
 	return file_size(store->db.path) + file_size(store->wal);
 }
+
+uint64_t store_changes(const struct store *store)
+{
+	return (uint64_t)sqlite3_total_changes64(store->db.db);
+}

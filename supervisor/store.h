@@ -180,6 +180,8 @@ void store_checkpoint(struct store *store);
 LW_MUST_USE int store_backup(struct store *store, const char *path, struct lw_err *err);
 /* Bytes of the file and its WAL. */
 uint64_t store_size(const struct store *store);
+/* Rows made, changed or deleted since it was opened. */
+uint64_t store_changes(const struct store *store);
 /* The SQL of the schema, for the bench's bare floor. */
 const char *store_schema(void);
 

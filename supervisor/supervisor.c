@@ -94,6 +94,8 @@ static int leave_config(const char *state_dir, json_t *json, struct lw_err *err)
 	lw_json_print(json, 2, &text);
 	lw_buf_add(&text, "\n", 1);
 	json_decref(json);
+	if (fd >= 0)
+		errno = ENOSPC; /* a short write does not say why */
 	if (fd < 0 || write(fd, text.data, text.size) != (ssize_t)text.size ||
 	    rename(fresh, path) < 0)
 		return lw_err_sys(err, -errno, "cannot write '%s'", path);
@@ -135,11 +137,21 @@ static void raise_descriptor_limit(struct rlimit *ret_before)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Before the first file is written: one that may not grow is an error, not the end. */
+static void ignore_signals(void)
+{
+	static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGXFSZ };
+
+	for (size_t i = 0; i < LW_COUNT(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+}
+
 static int prepare(struct supervisor *supervisor, struct lw_err *err)
 {
 	const struct options *options = supervisor->options;
 	int r = lw_statedir_find(options->conf, options->state_dir, &supervisor->state_dir, err);
 
+	ignore_signals();
 	if (r >= 0)
 		r = find_worker_program(supervisor, err);
 	if (r >= 0)
@@ -192,10 +204,7 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 static void watch_signals(struct supervisor *supervisor)
 {
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
-	static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGXFSZ };
 
-	for (size_t i = 0; i < LW_COUNT(ignored); i++)
-		signal(ignored[i], SIG_IGN);
 	for (size_t i = 0; i < LW_COUNT(numbers); i++) {
 		supervisor->signals[i] = evsignal_new(loop_base(supervisor->loop), numbers[i],
 						      on_signal, supervisor);
@@ -273,6 +282,7 @@ static int build(struct supervisor *supervisor, struct lw_err *err)
 	supervisor->app->child_files = supervisor->child_files;
 	supervisor->app->drain = supervisor->options->drain;
 	supervisor->app->on_over = on_over;
+	files_read_with(supervisor->app->files, "/proc/self/exe");
 	supervisor->app->on_reloaded = on_reloaded;
 	r = dial_new(supervisor->app, supervisor->worker_socket, &supervisor->dial, err);
 	supervisor->app->dial = supervisor->dial;

@@ -18,7 +18,8 @@ struct part {
 };
 
 struct parts {
-	struct lw_slice version;
+	struct lw_slice version; /* as encoded */
+	struct lw_slice files;   /* their digest, or empty */
 	struct part list[PARTS_MAX];
 	size_t count;
 };
@@ -31,6 +32,23 @@ static struct lw_slice take_value(const uint8_t **at, const uint8_t *end)
 	return value;
 }
 
+/* The version, or the list of it and the digest of files. */
+static void take_version(const uint8_t **at, const uint8_t *end, struct parts *parts)
+{
+	const uint8_t *from = *at;
+	struct lw_item item;
+
+	parts->files = (struct lw_slice){ 0 };
+	if (lw_item_read(at, end, &item) < 0 || item.type != LW_LIST) {
+		*at = from;
+		parts->version = take_value(at, end);
+		return;
+	}
+	parts->version = take_value(at, end);
+	if (lw_item_read(at, end, &item) == 0 && item.type == LW_BYTES)
+		parts->files = item.s;
+}
+
 /* Forms are ours: well-formed, [work, version, [...], {...}]. */
 static void take_apart(struct lw_slice form, struct parts *parts)
 {
@@ -41,7 +59,7 @@ static void take_apart(struct lw_slice form, struct parts *parts)
 	parts->count = 0;
 	r = lw_item_read(&at, end, &list); /* the call itself */
 	take_value(&at, end);              /* work */
-	parts->version = take_value(&at, end);
+	take_version(&at, end, parts);
 	r |= lw_item_read(&at, end, &list);
 	for (uint32_t i = 0; r == 0 && i < list.n; i++) {
 		struct lw_slice value = take_value(&at, end);
@@ -76,7 +94,7 @@ static const struct part *find_part(const struct parts *parts, const struct part
 
 static size_t count_differences(const struct parts *was, const struct parts *is)
 {
-	size_t n = !same(was->version, is->version);
+	size_t n = !same(was->version, is->version) + !same(was->files, is->files);
 
 	for (size_t i = 0; i < is->count; i++) {
 		const struct part *old = find_part(was, &is->list[i]);
@@ -133,7 +151,8 @@ static void print_difference(const struct part *was, const struct part *is, size
 	print_value(is, out);
 }
 
-static void print_differences(const struct parts *was, const struct parts *is, struct lw_buf *out)
+static void print_differences(const struct work *work, const struct parts *was,
+			      const struct parts *is, struct lw_buf *out)
 {
 	size_t named = 0;
 
@@ -144,6 +163,10 @@ static void print_differences(const struct parts *was, const struct parts *is, s
 		lw_buf_printf(out, ", was ");
 		lw_value_print_json(was->version, out);
 		named++;
+	}
+	if (!same(was->files, is->files)) {
+		lw_buf_printf(out, named++ > 0 ? "; " : "");
+		files_print_change(work->files, was->files, is->files, out);
 	}
 	for (size_t i = 0; i < is->count; i++)
 		print_difference(find_part(was, &is->list[i]), &is->list[i], &named, out);
@@ -191,7 +214,7 @@ static void print_never_seen(const struct work *work, const struct run *subject,
 	if (best == SIZE_MAX)
 		lw_buf_printf(out, "runs: never seen");
 	else
-		print_differences(&nearest, &is, out);
+		print_differences(work, &nearest, &is, out);
 }
 
 static void print_time(int64_t at, struct lw_buf *out)
@@ -240,6 +263,9 @@ void work_print_why(const struct work *work, enum why why, const struct run *run
 		break;
 	case WHY_SERVICE:
 		lw_buf_printf(out, "runs: called by its restart rule");
+		break;
+	case WHY_FILES:
+		lw_buf_printf(out, "held: its cache_files are being read");
 		break;
 	case WHY_NEVER_SEEN:
 	case WHYS_N:

@@ -78,8 +78,8 @@ static void set_config(struct work *work, struct work_config *take)
 	if (work->config != NULL && work->config != take)
 		work_config_free(work->config);
 	work->config = take;
-	lw_buf_done(&work->head);
-	lw_call_begin(&work->head, take->name, take->cache_version);
+	work_take_files(work);
+	work_make_head(work);
 }
 
 /* The part of the settings that needs every process to be gone. */
@@ -215,13 +215,18 @@ void work_restore(struct work *work, const struct work_row *row)
 	set_pool(work, 0);
 }
 
-struct worker *work_restore_worker(struct work *work, uint64_t id, uint32_t slot)
+struct worker *work_restore_worker(struct work *work, uint64_t id, uint32_t slot, bool has_process)
 {
-	bool taken = id - 1 < work->app->worker_count && work->app->workers[id - 1] != NULL;
+	struct worker *there = slot < work->worker_count ? work->workers[slot] : NULL;
 
-	if (taken || slot >= WORK_SLOTS ||
-	    (slot < work->worker_count && work->workers[slot] != NULL))
+	work_reserve_worker(work->app, id);
+	if (work->app->workers[id - 1] != NULL || slot >= WORK_SLOTS)
 		return NULL;
+	/* A pool that shrank and grew has left two rows of a place; one at most has a process. */
+	if (there != NULL && (worker_has_process(there) || !has_process))
+		return NULL;
+	if (there != NULL)
+		free_worker(there);
 	if (slot >= work->worker_count)
 		set_pool(work, slot + 1);
 	return work->workers[slot] = add_worker(work, id, slot);
@@ -257,6 +262,7 @@ void work_free(struct work *work)
 		free(work->statuses[i].message);
 	}
 	free(work->statuses);
+	files_remove(work->files);
 	state_done(&work->state);
 	lw_buf_done(&work->head);
 	work_config_free(work->config);
@@ -288,6 +294,8 @@ static struct status *next_status(struct work *work)
 	return &work->statuses[(work->status_first + work->status_count - 1) % work->status_room];
 }
 
+static struct status status_of_latest(const struct work *work);
+
 void work_note_status(struct work *work, const struct run *run)
 {
 	struct status *status;
@@ -297,7 +305,7 @@ void work_note_status(struct work *work, const struct run *run)
 	status = next_status(work);
 	free(status->reason);
 	free(status->message);
-	*status = work_status(work);
+	*status = status_of_latest(work);
 	status->reason = lw_strdup(status->reason);
 	status->message = lw_strdup(status->message);
 }
@@ -328,7 +336,7 @@ static void add_reason(const struct work *work, struct status *status)
 	status->message = run->message;
 }
 
-struct status work_status(const struct work *work)
+static struct status status_of_latest(const struct work *work)
 {
 	const struct run *run = work->latest.live;
 	struct status status = { .count = 1 };
@@ -352,6 +360,16 @@ struct status work_status(const struct work *work)
 	return status;
 }
 
+struct status work_status(const struct work *work)
+{
+	static char reason[] = "its cache_files are being read";
+
+	if (work->waits_for_files)
+		return (struct status){ STAGE_PENDING, loop_wall(work->app->loop), reason, NULL,
+					1 };
+	return status_of_latest(work);
+}
+
 struct run *work_latest(const struct work *work)
 {
 	struct lw_err err;
@@ -361,7 +379,8 @@ struct run *work_latest(const struct work *work)
 
 size_t work_live_runs(const struct work *work)
 {
-	size_t n = work->queue.count + work->delayed.count + (work->tentative != NULL);
+	size_t n = work->queue.count + work->delayed.count + (work->tentative != NULL) +
+		   work->waits_for_files;
 
 	for (size_t i = 0; i < work->worker_count; i++)
 		n += worker_info(work->workers[i]).sent;

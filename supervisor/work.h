@@ -8,6 +8,7 @@
 
 #include "cache.h"
 #include "config.h"
+#include "files.h"
 #include "run.h"
 #include "state.h"
 #include "worker.h"
@@ -29,16 +30,17 @@ struct latest {
 struct work {
 	struct app *app;
 	struct work_config *config;
-	uint32_t row;       /* its row in the journal; a work keeps it for ever */
-	size_t index;       /* in app->works */
-	size_t order;       /* in app.conf */
-	struct lw_buf head; /* every call of this work begins with these bytes */
+	uint32_t row;            /* its row in the journal; a work keeps it for ever */
+	size_t index;            /* in app->works */
+	size_t order;            /* in app.conf */
+	struct lw_buf head;      /* every call of this work begins with these bytes */
+	struct files_set *files; /* of cache_files, or NULL */
 	struct state state;
 	struct worker **workers;
 	size_t worker_count;
 	struct run_list queue;   /* pending, in order, not with a worker */
 	struct run_list delayed; /* pending, waiting for retry_delay */
-	struct run *tentative;   /* overlap = latest: the last call of this pass */
+	struct run *tentative;   /* overlap = latest, cancel: the last call of this pass */
 	struct latest latest;
 	uint64_t recent[WORK_RECENT]; /* runs made most recently, a ring; 0: none */
 	size_t recent_at;
@@ -64,6 +66,8 @@ struct work {
 	uint64_t dropped_results;
 	struct watcher *gone_watchers; /* told when no process is left */
 	struct watcher *up_watchers;   /* told when work_is_up(), or it is stopped */
+	bool waits_for_files;          /* a call was answered "pending" until they are known */
+	bool rule_waits; /* overlap = cancel: a service's call is due, after those that others made */
 	uint64_t streak; /* calls of a service that failed in a row, soon after their start */
 	struct loop_task pump;
 	struct loop_task renew;
@@ -97,9 +101,10 @@ void work_record(struct work *work);
 void work_retire(struct work *work);
 /* From its row in the journal: an operator's stop, and what its processes run with. */
 void work_restore(struct work *work, const struct work_row *row);
-/* The worker of that place in the pool, which an earlier supervisor had. NULL: the place is taken. */
 void work_reserve_worker(struct app *app, uint64_t id); /* nobody gets that id any more */
-struct worker *work_restore_worker(struct work *work, uint64_t id, uint32_t slot);
+/* The worker of that place in the pool, which an earlier supervisor had. NULL: the place is taken,
+ * or the id. */
+struct worker *work_restore_worker(struct work *work, uint64_t id, uint32_t slot, bool has_process);
 /* It was made lately; explain compares with it. */
 void work_note_recent(struct work *work, uint64_t run);
 /* Makes the workers that are missing in the pool. */
@@ -108,7 +113,7 @@ void work_fill_pool(struct work *work);
 void work_restore_run(struct work *work, struct run *run, struct worker *worker);
 
 /* Makes a call. `call` was begun with work->head (lw_call.h). -EAGAIN: queue_limit;
- * -EINVAL: no canonical form. */
+ * -EINVAL: no canonical form; -EIO: one of cache_files cannot be read. */
 LW_MUST_USE int work_call(struct work *work, struct lw_slice call, enum caller by,
 			  struct answer *ret_answer, struct lw_err *err);
 
@@ -137,6 +142,9 @@ LW_MUST_USE int work_forget(struct work *work, struct lw_slice call, int64_t bef
 LW_MUST_USE int work_set_state(struct work *work, const char *name, struct lw_slice value,
 			       struct lw_err *err);
 
+/* Its cache_files are not known: nothing is decided and nothing begins. */
+bool work_awaits_files(const struct work *work);
+
 bool work_has_process(const struct work *work);
 /* No process is on its way up or down: each serves, is down, waits for another try or gave up
  * (worker_info() says). */
@@ -159,7 +167,7 @@ void work_begin(struct work *work);
 /* Ends every process; runs in hand go back to the queue (the app ends, or lets go of it). */
 void work_end(struct work *work, bool at_once);
 
-/* The pass is over: the last call of it counts (overlap = latest). */
+/* The pass is over: the last call of it counts (overlap = latest, cancel). */
 void work_pass_ended(struct work *work);
 
 /* The sentence for a decision about `form`; `run` as in struct answer. (why.c) */

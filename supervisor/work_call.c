@@ -75,7 +75,7 @@ static void remember(struct work *work, struct run *run, struct memo *known)
 	run->flags = STORE_RUN_KEPT;
 }
 
-/* A run that never began and is not wanted any more is forgotten. */
+/* A run that is not wanted any more, and that no process has, is forgotten. */
 void work_overtake(struct work *work, struct run *run, uint64_t by)
 {
 	char reason[64];
@@ -99,10 +99,12 @@ static void overtake_all(struct work *work, struct run_list *list, uint64_t by)
 
 static void enqueue(struct work *work, struct run *run)
 {
-	if (work->config->overlap == OVERLAP_LATEST) {
+	if (work->config->overlap != OVERLAP_QUEUE) {
 		overtake_all(work, &work->queue, run->id);
 		overtake_all(work, &work->delayed, run->id);
 	}
+	if (work->config->overlap == OVERLAP_CANCEL)
+		work_cancel_running(work, run->id);
 	run->rank = ++work->rank_last;
 	run_list_append(&work->queue, run);
 	journal_run(work->app->journal, run);
@@ -156,7 +158,7 @@ int work_make_run(struct work *work, struct lw_key key, struct lw_slice form, st
 	journal_run(app->journal, run);
 	app_changed(app, "run");
 	resume_stopped(work);
-	if (by == FROM_FLOW && app->in_pass && work->config->overlap == OVERLAP_LATEST)
+	if (by == FROM_FLOW && app->in_pass && work->config->overlap != OVERLAP_QUEUE)
 		work->tentative = run;
 	else
 		enqueue(work, run);
@@ -254,7 +256,7 @@ static void log_answer(const struct work *work, const struct asked *asked, uint6
 	       (unsigned long long)id, decision_name(asked->decision), lw_buf_text(&why));
 }
 
-/* overlap = latest: an earlier call of this pass does not count any more. */
+/* overlap = latest and cancel: an earlier call of this pass does not count any more. */
 static void drop_tentative(struct work *work, const struct memo *by)
 {
 	struct run *run = work->tentative;
@@ -330,6 +332,22 @@ static void answer_known(struct work *work, const struct asked *asked, struct an
 	drop_tentative(work, memo);
 }
 
+/* What nobody can decide yet. Operators' calls wait for the files before they come here. */
+static int answer_later(const struct work *work, enum caller by, struct answer *answer,
+			struct lw_err *err)
+{
+	if (by != FROM_FLOW)
+		return lw_err_set(err, -EBUSY, "work '%s': its cache_files are being read",
+				  work->config->name);
+	*answer = (struct answer){
+		.decision = DECISION_HELD,
+		.why = WHY_FILES,
+		.stage = STAGE_PENDING,
+		.ends_pass = !work->config->parallel,
+	};
+	return 0;
+}
+
 int work_call_form(struct work *work, struct lw_slice call, struct lw_slice form, enum caller by,
 		   struct answer *ret_answer, struct lw_err *err)
 {
@@ -341,6 +359,9 @@ int work_call_form(struct work *work, struct lw_slice call, struct lw_slice form
 	if (work->retired)
 		return lw_err_set(err, -ESTALE, "work '%s' has left: no pass makes it any more",
 				  work->config->name);
+	r = work_ask_files(work, err);
+	if (r != 0)
+		return r < 0 ? r : answer_later(work, by, answer, err);
 	ask(work, form, by, &asked);
 	*answer = (struct answer){ .decision = asked.decision, .why = asked.why, .key = asked.key };
 	if (asked.decision == DECISION_RUN) {
@@ -372,8 +393,10 @@ int work_explain(struct work *work, struct lw_slice call, struct answer *ret_ans
 	const struct run *run = NULL;
 	int r = lw_call_canon(call, &work->config->cache_ignore, &work->app->scratch, &form, err);
 
-	if (r < 0)
-		return r;
+	if (r >= 0)
+		r = work_ask_files(work, err);
+	if (r != 0)
+		return r < 0 ? r : answer_later(work, FROM_API, ret_answer, err);
 	ask(work, form, FROM_API, &asked);
 	*ret_answer = (struct answer){
 		.decision = asked.decision,

@@ -86,7 +86,8 @@ void work_on_pump(struct loop_task *task)
 	struct work *work = LW_OWNER(task, struct work, pump);
 	struct worker *worker;
 
-	if (!work_may_run(work) || !journal_takes_runs(work->app->journal))
+	if (!work_may_run(work) || !journal_takes_runs(work->app->journal) ||
+	    work_awaits_files(work))
 		return;
 	while (work->queue.first != NULL && (worker = pick(work)) != NULL) {
 		struct run *run = work->queue.first;
@@ -247,6 +248,10 @@ void work_call_service(struct work *work)
 	struct lw_slice form;
 	int r;
 
+	work->rule_waits = false;
+	work->waits_for_files = work->files != NULL && files_state(work->files) != FILES_KNOWN;
+	if (work->waits_for_files) /* it is called when they are known */
+		return;
 	service_call(work, &call);
 	r = lw_call_canon(lw_buf_slice(&call), &work->config->cache_ignore, &app->scratch, &form,
 			  &err);
@@ -256,12 +261,29 @@ void work_call_service(struct work *work)
 		lw_log(LW_LOG_ERROR, "work=%s cannot be called: %s", work->config->name, err.text);
 }
 
+/* overlap = cancel: the rule's own call would stop one that somebody made. It comes after it. */
+static bool others_come_first(const struct work *work)
+{
+	return work->config->overlap == OVERLAP_CANCEL && work_live_runs(work) > 0;
+}
+
 void work_on_again(struct loop_timer *timer)
 {
 	struct work *work = LW_OWNER(timer, struct work, again);
 
-	if (work_may_run(work))
+	if (!work_may_run(work))
+		return;
+	work->rule_waits = others_come_first(work);
+	if (!work->rule_waits)
 		work_call_service(work);
+}
+
+void work_service_goes_on(struct work *work)
+{
+	if (others_come_first(work))
+		return;
+	work->rule_waits = false;
+	loop_timer_set(&work->again, 0);
 }
 
 void work_service_over(struct work *work, const struct run *run)

@@ -105,6 +105,8 @@ void work_finish(struct work *work, struct run *run, enum stage stage, const cha
 	watchers_tell(&run->watchers);
 	if (run->by == FROM_RULE)
 		work_service_over(work, run);
+	else if (work->rule_waits)
+		work_service_goes_on(work);
 	app_rest(work->app, run);
 }
 
@@ -115,13 +117,14 @@ void work_set_ending(struct work *work, struct run *run, enum ending ending, con
 	journal_run(work->app->journal, run);
 }
 
-/* overlap = latest: an attempt that is not over does not come back when a newer call waits. */
+/* overlap = latest and cancel: an attempt that is not over does not come back when a newer call
+ * waits. */
 static bool gives_way(struct work *work, struct run *run)
 {
 	const struct run *newer =
 		work->queue.first != NULL ? work->queue.first : work->delayed.first;
 
-	if (work->config->overlap != OVERLAP_LATEST || newer == NULL)
+	if (work->config->overlap == OVERLAP_QUEUE || newer == NULL)
 		return false;
 	work_overtake(work, run, newer->id);
 	return true;
@@ -212,6 +215,8 @@ void work_attempt_failed(struct work *work, struct run *run, const char *reason,
 
 void work_on_begun(struct work *work, struct run *run)
 {
+	if (!work_sees_its_files(work, run))
+		work_forget_memo(work, run->memo);
 	move(work, run, STAGE_RUNNING, NULL, NULL);
 }
 
@@ -240,7 +245,8 @@ void work_on_run_lost(struct work *work, struct run *run, const char *reason, co
 			move(work, run, STAGE_PENDING, NULL, NULL);
 		run->attempt--;
 		run->ending = ENDING_NO;
-		to_head(work, run);
+		if (!gives_way(work, run))
+			to_head(work, run);
 		return;
 	}
 	switch ((enum ending)run->ending) {
@@ -257,7 +263,10 @@ void work_on_run_lost(struct work *work, struct run *run, const char *reason, co
 		work_attempt_failed(work, run, "timeout", text);
 		break;
 	case ENDING_STOPPED:
-		work_finish(work, run, STAGE_STOPPED, run->ending_reason, NULL);
+		if (run->overtaken_by != 0)
+			work_overtake(work, run, run->overtaken_by);
+		else
+			work_finish(work, run, STAGE_STOPPED, run->ending_reason, NULL);
 		break;
 	case ENDING_REQUEUE:
 		requeue(work, run, "restart", NULL);
@@ -282,7 +291,10 @@ static void lost(struct work *work, struct run *run)
 
 void work_on_run_unknown(struct work *work, struct run *run)
 {
-	if (run->ending == ENDING_NO)
+	/* At most once: what was to go back to the queue may have come to its end before. */
+	bool unwanted = run->ending == ENDING_REQUEUE && work->config->lost == LOST_FAIL;
+
+	if (run->ending == ENDING_NO || unwanted)
 		lost(work, run);
 	else
 		work_on_run_lost(work, run, NULL, NULL, true);

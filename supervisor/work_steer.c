@@ -114,6 +114,28 @@ void work_kill(struct work *work)
 			end_process(work->workers[i], ENDING_STOPPED, "killed by operator", true);
 }
 
+/* Asked as by a restart: the process has until stop_timeout to end well, another one comes, and the
+ * run is over when nothing of the tree is left. Its call is forgotten now, so that the same call
+ * made again meanwhile is a new run and not one that is about to end. */
+static void cancel(struct worker *worker, struct run *run, uint64_t by)
+{
+	if (run->ending == ENDING_STOPPED) /* stopped or killed, or cancelled before */
+		return;
+	work_forget_memo(run->work, run->memo);
+	run->overtaken_by = by;
+	end_process(worker, ENDING_STOPPED, NULL, false);
+}
+
+void work_cancel_running(struct work *work, uint64_t by)
+{
+	for (size_t i = 0; i < work->worker_count; i++) {
+		struct run *run = worker_in_hand(work->workers[i]);
+
+		if (run != NULL)
+			cancel(work->workers[i], run, by);
+	}
+}
+
 void work_restart(struct work *work, bool by_flow)
 {
 	undo_stop(work, by_flow);
@@ -183,17 +205,22 @@ static int by_id(const void *a, const void *b)
 	return (one > other) - (one < other);
 }
 
+/* 1, or 0 for one whose files are not what they were: it would run by a key that is not its own. */
 static int retry_run(struct work *work, uint64_t id, struct lw_err *err)
 {
 	struct cache *cache = work->app->cache;
 	struct run *run = app_run(work->app, id, err), *made;
 	struct lw_slice form;
+	int r;
 
 	if (run == NULL)
 		return -EIO;
+	if (!work_sees_its_files(work, run))
+		return 0;
 	form = (struct lw_slice){ run->form, run->form_size };
-	return work_make_run(work, run->key, form, run->call, cache_find(cache, run->key, form),
-			     FROM_API, WHY_RETRY, &made, err);
+	r = work_make_run(work, run->key, form, run->call, cache_find(cache, run->key, form),
+			  FROM_API, WHY_RETRY, &made, err);
+	return r < 0 ? r : 1;
 }
 
 int work_retry(struct work *work, struct lw_slice call, struct lw_err *err)
@@ -212,7 +239,7 @@ int work_retry(struct work *work, struct lw_slice call, struct lw_err *err)
 		qsort(ids.list, ids.count, sizeof(*ids.list), by_id);
 	for (size_t i = 0; r >= 0 && i < ids.count; i++) {
 		r = retry_run(work, ids.list[i], err);
-		n += r >= 0;
+		n += r > 0;
 	}
 	free(ids.list);
 	if (r < 0)

@@ -194,7 +194,7 @@ size_t worker_room(const struct worker *worker)
 
 	if (!ready || worker->resend_due || worker->runs.count >= worker->window)
 		return 0;
-	/* With overlap = latest a run that waits must stay replaceable: none is sent ahead. */
+	/* With overlap = latest or cancel a run that waits must stay replaceable: none is sent ahead. */
 	if (worker->work->config->overlap != OVERLAP_QUEUE)
 		return worker->runs.count == 0;
 	return worker->window - worker->runs.count;

@@ -25,14 +25,22 @@
 
 #include "lw_frame.h"
 
-#define READ_SIZE        (64u << 10)
-#define SEND_SIZE        (256u << 10) /* moved into `out` at a time */
-#define KEEP_ROOM        (64u << 10)  /* room that an empty buffer keeps */
+#define READ_SIZE (64u << 10)
+#define SEND_SIZE (256u << 10) /* moved into `out` at a time */
+#define KEEP_ROOM (64u << 10)  /* room that an empty buffer keeps */
+#define TOKEN_MAX 64
+#define SETTLE_MS 200
+#define STOP_MS   10000 /* without LW_STOP_TIMEOUT_MS */
+
+/* Between two dials: a share of the time that nobody has been there, so that a supervisor that
+ * comes back soon, as after a crash or for a new version, has all its workers at once. Even a
+ * thousand workers that dial four times a second take a few per cent of a processor; who has
+ * waited for an hour may wait longer. */
 #define PAUSE_FIRST_MS   10
-#define PAUSE_LONGEST_MS 1000
-#define TOKEN_MAX        64
-#define SETTLE_MS        200
-#define STOP_MS          10000 /* without LW_STOP_TIMEOUT_MS */
+#define PAUSE_SHARE      32
+#define PAUSE_LONGEST_MS 250
+#define LONG_AWAY_MS     3600000
+#define PAUSE_LONG_MS    2000
 
 struct report {
 	uint64_t sequence;
@@ -67,7 +75,7 @@ struct channel {
 	struct report *reports;
 	size_t first, unsent, end, room;
 
-	int pause_ms;
+	int64_t away_since; /* when the connection was lost, or the first dial */
 	int64_t dial_at;
 };
 
@@ -263,6 +271,21 @@ void channel_report(struct channel *channel, struct lw_msg *msg)
 
 /* ---- the connection ------------------------------------------------------------------ */
 
+static void pause_dialling(struct channel *channel)
+{
+	int64_t now = channel_now(), away, pause;
+
+	if (channel->away_since == 0)
+		channel->away_since = now;
+	away = now - channel->away_since;
+	pause = away >= LONG_AWAY_MS ? PAUSE_LONG_MS : away / PAUSE_SHARE;
+	if (pause < PAUSE_FIRST_MS)
+		pause = PAUSE_FIRST_MS;
+	else if (pause > PAUSE_LONGEST_MS && away < LONG_AWAY_MS)
+		pause = PAUSE_LONGEST_MS;
+	channel->dial_at = now + pause;
+}
+
 static void hang_up(struct channel *channel)
 {
 	if (channel->fd < 0)
@@ -276,9 +299,7 @@ static void hang_up(struct channel *channel)
 	channel->out.size = channel->out_at = 0;
 	channel->unsent = channel->first;
 	channel->sent_again = channel->sequence;
-	channel->dial_at = channel_now() + channel->pause_ms;
-	channel->pause_ms =
-		channel->pause_ms * 2 < PAUSE_LONGEST_MS ? channel->pause_ms * 2 : PAUSE_LONGEST_MS;
+	pause_dialling(channel);
 }
 
 /* A path that sun_path cannot hold is reached through its folder's descriptor. */
@@ -359,16 +380,13 @@ static void let_it_block(int fd)
 
 static void dial(struct channel *channel)
 {
-	int64_t now = channel_now();
 	int fd;
 
-	if (now < channel->dial_at)
+	if (channel_now() < channel->dial_at)
 		return;
 	fd = dial_socket(channel->path);
 	if (fd < 0) {
-		channel->dial_at = now + channel->pause_ms;
-		channel->pause_ms = channel->pause_ms * 2 < PAUSE_LONGEST_MS ? channel->pause_ms * 2
-									     : PAUSE_LONGEST_MS;
+		pause_dialling(channel);
 		return;
 	}
 	channel->fd = fd;
@@ -449,7 +467,7 @@ static int fill(struct channel *channel, int flags)
 static int welcome(struct channel *channel, const struct lw_msg_welcome *msg)
 {
 	channel->welcomed = true;
-	channel->pause_ms = PAUSE_FIRST_MS;
+	channel->away_since = 0;
 	acknowledge(channel, msg->sequence);
 	return 0;
 }
@@ -663,7 +681,6 @@ int channel_new(unsigned window, struct channel **ret_channel, struct lw_err *er
 				  "and LW_WORKER are not set");
 	channel = LW_NEW(struct channel);
 	channel->fd = -1;
-	channel->pause_ms = PAUSE_FIRST_MS;
 	channel->window = window;
 	channel->path = lw_strdup(path);
 	channel->token = lw_strdup(token);

@@ -21,8 +21,15 @@ static const struct group groups[] = {
 	{ "roundtrip", bench_roundtrip, true, false, "a call until the flow sees it succeed" },
 	{ "throughput", bench_throughput, true, false, "runs a second of native works" },
 	{ "command", bench_command, true, false, "runs a second of /bin/true" },
+	{ "journal", bench_journal, true, false,
+	  "runs a second beside the same rows by bare SQLite" },
+	{ "load", bench_load, false, false, "start with a million remembered calls" },
 	{ "start", bench_start, true, false, "native works from start to all idle" },
+	{ "start3000", bench_start3000, true, false, "status while 3000 works start" },
 	{ "restart", bench_restart, true, false, "kill -9 to the new process's hello" },
+	{ "recover", bench_recover, true, false,
+	  "kill -9 in the middle of a run until it runs again" },
+	{ "adopt", bench_adopt, true, false, "a new supervisor until it has the old one's works" },
 	{ "memory", bench_memory, false, true, "proportional set sizes" },
 	{ "idle", bench_idle, false, false, "system calls in 10 s" },
 };
@@ -39,7 +46,7 @@ static void explain_group(const struct group *group)
 {
 	report_mute(true);
 	if (group->by_perf)
-		profile_begin();
+		profile_begin(0);
 	group->run();
 	if (group->by_perf)
 		profile_end(group->name);
@@ -102,5 +109,6 @@ int main(int argc, char **argv)
 			return usage(stderr);
 		report_as_json(true);
 	}
+	guard_begin();
 	return run_groups(argv + first);
 }

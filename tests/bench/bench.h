@@ -31,6 +31,13 @@ void stay_on(int cpu); /* this process; negative: anywhere */
 pid_t spawn(const char *const *argv, int output);
 #define NOWHERE INT_MAX /* its output too */
 
+/* ---- the guard (guard.c) ------------------------------------------------------------- */
+
+void guard_begin(void);         /* returns in the driver, a child; ends it with all it left */
+const char *guard_folder(void); /* all files of this run lie in it */
+void guard_remove(const char *path);
+void guard_sweep(pid_t except); /* kills all children of this process, and theirs */
+
 /* ---- rows (report.c) ---------------------------------------------------------------- */
 
 /* The row's unit and goal stand in the table; NAN: not measured, or no floor. False when the
@@ -51,10 +58,23 @@ void bench_hit(void);
 void bench_roundtrip(void);
 void bench_throughput(void);
 void bench_command(void);
+void bench_journal(void);
+void bench_load(void);
 void bench_start(void);
+void bench_start3000(void);
 void bench_restart(void);
+void bench_recover(void);
+void bench_adopt(void);
 void bench_memory(void);
 void bench_idle(void);
+
+/* What more than one of them asks. */
+double pss_mib(pid_t pid); /* proportional set size */
+/* Runs a second between the first run, which the flow answers with all the others, and the
+ * last one. */
+double board_rate(const struct board *board);
+/* Nanoseconds from kill -9 to main() of the next bare process, in its median. */
+double bare_restart_ns(void);
 
 /* ---- floors -------------------------------------------------------------------------- */
 
@@ -69,12 +89,28 @@ double floor_start(struct board *board, const char *const *argv, size_t count);
 /* Nanoseconds from kill -9 by way of the pidfd to main() of the next one, each time. */
 void floor_restart(struct board *board, const char *const *argv, size_t count,
 		   struct samples *samples);
+/* What bare SQLite does with a journal's schema (floor_sqlite.c). */
+struct sqlite_load {
+	bool power; /* synchronous FULL, else NORMAL */
+	size_t runs;
+	double changes;   /* rows inserted or updated a run, the insert included */
+	double batch;     /* rows inserted or updated a transaction */
+	size_t form_size; /* bytes */
+};
+double floor_journal(const struct sqlite_load *load); /* runs a second */
+/* Seconds to read what a start reads of every run in that journal; the mean size of a form. */
+double floor_load(const char *journal, double *ret_form_size);
+/* Microseconds for one form of at least `size` bytes by its run's id. */
+double floor_row(const char *journal, size_t size);
+
+/* Seconds until `count` connections were accepted, and their hello read and answered. */
+double floor_accept(size_t count);
 /* Microseconds for XXH3-128 and memcmp of `size` bytes. */
 double floor_hash(size_t size);
 
-/* ---- profile (profile.c): perf over the whole machine -------------------------------- */
+/* ---- profile (profile.c): perf over the processes that are started from now on -------- */
 
-void profile_begin(void);
+void profile_begin(pid_t also);     /* a process that was started before; 0: none */
 void profile_end(const char *what); /* prints the hottest symbols */
 pid_t profile_pid(void);            /* of perf, -1: none */
 

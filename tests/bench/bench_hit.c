@@ -17,6 +17,8 @@ static const char *const timings[] = {
 	"floor.scattered",
 	"hit.thousand.scattered",
 	"hit.million.scattered",
+	"hit.away.1k", /* in away.conf */
+	"hit.away.64k",
 };
 
 static struct samples all[LW_COUNT(timings)];
@@ -92,10 +94,26 @@ static void profile_loop(const char *name)
 	struct daemon *daemon = daemon_start(&plan);
 
 	if (daemon_says(daemon, "measure", DEADLINE(20))) {
-		profile_begin();
+		profile_begin(daemon_pid(daemon));
 		wait_ms(1500);
 		profile_end(name);
 	}
+	daemon_stop(daemon);
+}
+
+/* Forms that are in the journal alone. */
+static void measure_away(void)
+{
+	const struct setting settings[] = { { "LW_BENCH_WINDOW", "64" }, { 0 } };
+	const struct plan plan = { .conf = "away.conf", .settings = settings };
+	struct daemon *daemon = daemon_start(&plan);
+	LW_AUTO(lw_free) char *journal = daemon_journal(daemon);
+
+	read_timings(daemon, DEADLINE(20));
+	if (timing("hit.away.64k")->count == 0)
+		daemon_explain(daemon, "hit.away");
+	report_timing("hit.away.1k", floor_row(journal, 1u << 10));
+	report_timing("hit.away.64k", floor_row(journal, 1u << 16));
 	daemon_stop(daemon);
 }
 
@@ -116,6 +134,7 @@ void bench_hit(void)
 		daemon_explain(daemon, "part of hit");
 	daemon_stop(daemon);
 	report_timings();
+	measure_away();
 	for (size_t i = 0; i < LW_COUNT(timings); i++)
 		samples_done(&all[i]);
 }

@@ -2,7 +2,8 @@
  *
  * Started by lw-supervisor from the .conf files here, and bare (`bench_noop --bare`, no
  * channel) by floor_spawn.c. From the environment: LW_BENCH_BOARD (board.h), LW_BENCH_WINDOW,
- * LW_BENCH_CPU (the processor to stay on).
+ * LW_BENCH_CPU (the processor to stay on), LW_BENCH_OUTLIVES (the supervisor's death),
+ * LW_BENCH_HANGS (in the first attempt of each run).
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -16,6 +17,8 @@
 #include "board.h"
 #include "lw_base.h"
 #include "lw_worker.h"
+
+static bool hangs;
 
 static int64_t now_ns(void)
 {
@@ -64,14 +67,16 @@ static int start(void *data)
 static int run(struct lw_run *run_in_hand, void *data)
 {
 	struct board *board = data;
+	int64_t begin = now_ns();
 	uint64_t n;
 
-	(void)run_in_hand;
 	if (board == NULL)
 		return 0;
 	n = atomic_fetch_add(&board->runs, 1);
 	if (n < BOARD_RUNS)
-		board->run_at[n] = now_ns();
+		board->run_at[n] = begin;
+	if (hangs && lw_run_attempt(run_in_hand) == 1)
+		pause();
 	return 0;
 }
 
@@ -89,7 +94,9 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "--bare") == 0)
 		return pause();
 	/* A benchmark that is cut short leaves nothing behind. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getenv("LW_BENCH_OUTLIVES") == NULL)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	hangs = getenv("LW_BENCH_HANGS") != NULL;
 	stay_on_processor();
 	work.window = window != NULL ? (unsigned)strtoul(window, NULL, 10) : 1;
 	return lw_work_main(&work, board);

@@ -53,7 +53,7 @@ static void with_bare_board(void (*measure)(struct board *board, const char *con
 					    void *data),
 			    void *data)
 {
-	char path[] = "/tmp/lw-bench-board-XXXXXX";
+	LW_AUTO(lw_free) char *path = lw_format("%s/board-XXXXXX", guard_folder());
 	const char *const argv[] = { program_path("bench_noop"), "--bare", NULL };
 	struct board *board = board_make(path);
 
@@ -105,6 +105,17 @@ void bench_start(void)
 static void bare_restart(struct board *board, const char *const *argv, void *data)
 {
 	floor_restart(board, argv, strtoul(RESTARTS, NULL, 10), data);
+}
+
+double bare_restart_ns(void)
+{
+	struct samples bare = { 0 };
+	double median;
+
+	with_bare_board(bare_restart, &bare);
+	median = samples_quantile(&bare, 0.5);
+	samples_done(&bare);
+	return median;
 }
 
 /* Nanoseconds to the new process's main() and to its hello, or false. */
@@ -167,7 +178,7 @@ void bench_restart(void)
 
 /* ---- memory ------------------------------------------------------------------------------- */
 
-static double pss_mib(pid_t pid)
+double pss_mib(pid_t pid)
 {
 	char path[64], line[128];
 	double kib = NAN;
@@ -296,7 +307,7 @@ void bench_memory(void)
 #define IDLE_SECONDS 10
 
 struct trace {
-	char path[64];
+	char path[80];
 	pid_t pid;
 	double from; /* of the clock since 1970: calls before it are strace's own doing */
 };
@@ -416,11 +427,10 @@ static void measure_idle(const char *row, const char *interval)
 {
 	struct daemon *daemon = start_idle("100", interval, false);
 	json_t *status = daemon_await(daemon, "idle", 100, DEADLINE(10));
-	struct trace trace = { .path = "/tmp/lw-bench-trace-XXXXXX" };
-	int fd = mkostemp(trace.path, O_CLOEXEC);
+	struct trace trace = { 0 };
 	double count = NAN;
 
-	close(fd);
+	snprintf(trace.path, sizeof(trace.path), "%s/trace", guard_folder());
 	json_decref(status);
 	wait_ms(1000); /* the client that asked has gone */
 	if (status == NULL)

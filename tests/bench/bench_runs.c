@@ -74,9 +74,7 @@ void bench_roundtrip(void)
 
 /* ---- throughput ----------------------------------------------------------------------- */
 
-/* Runs a second between the first run, which the flow answers with all the others, and the
- * last one. */
-static double board_rate(const struct board *board)
+double board_rate(const struct board *board)
 {
 	uint64_t count = atomic_load(&board->runs);
 	int64_t last = 0;

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,6 +18,7 @@
 
 #define OUTPUT_MAX 65536
 #define MARK       "BENCH "
+#define UP         "Your app has started"
 
 struct daemon {
 	pid_t pid;
@@ -32,6 +32,8 @@ struct daemon {
 	size_t size;
 	char line[512];  /* handed out */
 	char last[2048]; /* what it said that is not for us */
+	bool awaits_up;  /* the line that it has started, whatever else is said before */
+	bool hopeless;   /* something could not be measured: no use in asking it to end */
 };
 
 static void must(bool ok, const char *what)
@@ -59,14 +61,9 @@ const char *program_path(const char *name)
 
 /* ---- start --------------------------------------------------------------------------- */
 
-/* Socket paths are short, so a long TMPDIR is passed over. */
 static void make_folder(struct daemon *daemon)
 {
-	const char *above = getenv("TMPDIR");
-
-	if (above == NULL || strlen(above) > 40)
-		above = "/tmp";
-	snprintf(daemon->dir, sizeof(daemon->dir), "%s/lw-bench-XXXXXX", above);
+	snprintf(daemon->dir, sizeof(daemon->dir), "%s/XXXXXX", guard_folder());
 	must(mkdtemp(daemon->dir) != NULL, daemon->dir);
 }
 
@@ -110,7 +107,7 @@ LW_NORETURN static void become_daemon(struct daemon *daemon, const struct plan *
 
 	snprintf(state, sizeof(state), "%s/state", daemon->dir);
 	snprintf(conf, sizeof(conf), "%s/%s", LW_BENCH_CONF, plan->conf);
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	set_environment(daemon, plan);
 	if (plan->pinned)
 		stay_on(plan->cpu);
@@ -121,16 +118,12 @@ LW_NORETURN static void become_daemon(struct daemon *daemon, const struct plan *
 	_exit(127);
 }
 
-struct daemon *daemon_start(const struct plan *plan)
+/* Whatever a killed daemon leaves behind becomes our child and is ended by us. */
+static void launch(struct daemon *daemon, const struct plan *plan)
 {
-	struct daemon *daemon = LW_NEW(struct daemon);
 	int output[2];
 
-	make_folder(daemon);
-	snprintf(daemon->board_path, sizeof(daemon->board_path), "%s/board-XXXXXX", daemon->dir);
-	daemon->board = board_make(daemon->board_path);
 	must(pipe2(output, O_CLOEXEC) == 0, "pipe");
-	/* Whatever a killed daemon leaves behind becomes our child and is ended by us. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	daemon->started = now_ns();
 	daemon->pid = fork();
@@ -142,6 +135,16 @@ struct daemon *daemon_start(const struct plan *plan)
 	must(fcntl(daemon->output, F_SETFL, O_NONBLOCK) == 0, "fcntl");
 	daemon->pidfd = (int)syscall(SYS_pidfd_open, daemon->pid, 0);
 	must(daemon->pidfd >= 0, "pidfd_open");
+}
+
+struct daemon *daemon_start(const struct plan *plan)
+{
+	struct daemon *daemon = LW_NEW(struct daemon);
+
+	make_folder(daemon);
+	snprintf(daemon->board_path, sizeof(daemon->board_path), "%s/board-XXXXXX", daemon->dir);
+	daemon->board = board_make(daemon->board_path);
+	launch(daemon, plan);
 	return daemon;
 }
 
@@ -153,6 +156,11 @@ pid_t daemon_pid(const struct daemon *daemon)
 struct board *daemon_board(struct daemon *daemon)
 {
 	return daemon->board;
+}
+
+char *daemon_journal(const struct daemon *daemon)
+{
+	return lw_format("%s/state/journal.db", daemon->dir);
 }
 
 int64_t daemon_started(const struct daemon *daemon)
@@ -199,8 +207,11 @@ static bool take_line(struct daemon *daemon, char *end)
 	char *mark;
 
 	*end = '\0';
-	mark = strstr(daemon->text, MARK);
-	if (mark != NULL)
+	mark = strstr(daemon->text, daemon->awaits_up ? UP : MARK);
+	if (mark != NULL && daemon->awaits_up) {
+		snprintf(daemon->line, sizeof(daemon->line), UP);
+		daemon->awaits_up = false;
+	} else if (mark != NULL)
 		snprintf(daemon->line, sizeof(daemon->line), "%s", mark + strlen(MARK));
 	else
 		keep_last(daemon, daemon->text);
@@ -254,8 +265,15 @@ bool daemon_says(struct daemon *daemon, const char *text, int64_t deadline)
 	return false;
 }
 
-void daemon_explain(const struct daemon *daemon, const char *what)
+bool daemon_up(struct daemon *daemon, int64_t deadline)
 {
+	daemon->awaits_up = true;
+	return daemon_says(daemon, UP, deadline);
+}
+
+void daemon_explain(struct daemon *daemon, const char *what)
+{
+	daemon->hopeless = true;
 	report_note("%s was not measured; the supervisor's last words:", what);
 	report_note("%s", daemon->last[0] != '\0' ? daemon->last : "(none)");
 }
@@ -291,10 +309,12 @@ static char *read_all(int fd)
 	return text;
 }
 
-static json_t *ask_status(const struct daemon *daemon)
+static json_t *ask_status(const struct daemon *daemon, bool brief)
 {
-	static const char request[] = "GET /api/v1/status HTTP/1.1\r\nHost: lw\r\n"
-				      "Connection: close\r\n\r\n";
+	LW_AUTO(lw_free)
+	char *request = lw_format("GET /api/v1/status%s HTTP/1.1\r\nHost: lw\r\n"
+				  "Connection: close\r\n\r\n",
+				  brief ? "?brief=1" : "");
 	LW_AUTO(lw_free) char *answer = NULL;
 	LW_AUTO(lw_close) int fd = dial(daemon);
 	const char *body;
@@ -350,7 +370,7 @@ json_t *daemon_await(struct daemon *daemon, const char *state, size_t count, int
 {
 	for (;;) {
 		struct tally tally = { .state = state };
-		json_t *status = ask_status(daemon);
+		json_t *status = ask_status(daemon, false);
 
 		for_each_process(status, tally_state, &tally);
 		if (tally.count >= count)
@@ -361,6 +381,25 @@ json_t *daemon_await(struct daemon *daemon, const char *state, size_t count, int
 			return NULL;
 		wait_ms(2);
 	}
+}
+
+json_t *daemon_status(const struct daemon *daemon)
+{
+	return ask_status(daemon, false);
+}
+
+size_t daemon_count(struct daemon *daemon, const char *state)
+{
+	json_t *status = ask_status(daemon, true);
+	const json_t *works = json_object_get(status, "works");
+	struct tally tally = { .state = state };
+
+	/* The only process of a work stands in the work itself. */
+	for (size_t i = 0; i < json_array_size(works); i++)
+		tally_state(json_array_get(works, i), &tally);
+	json_decref(status);
+	drop_output(daemon);
+	return tally.count;
 }
 
 struct pids {
@@ -388,56 +427,45 @@ size_t status_pids(const json_t *status, pid_t *pids, size_t room)
 
 /* ---- the end ----------------------------------------------------------------------------- */
 
-static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *where)
-{
-	(void)info;
-	(void)type;
-	(void)where;
-	remove(path);
-	return 0;
-}
-
-/* Works outlive a supervisor that is killed: they are our children now. */
-static void end_orphans(void)
-{
-	char path[64];
-	FILE *children;
-	int pid;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	children = fopen(path, "re");
-	while (children != NULL && fscanf(children, "%d", &pid) == 1) {
-		if (pid <= 0 || pid == profile_pid())
-			continue;
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-	}
-	if (children != NULL)
-		fclose(children);
-}
-
-static void end_daemon(struct daemon *daemon)
+/* Asked to end, unless it has shown that it does not do what it is asked. */
+static void end_supervisor(struct daemon *daemon)
 {
 	struct pollfd gone = { .fd = daemon->pidfd, .events = POLLIN };
 	int64_t deadline = DEADLINE(20);
 
-	kill(daemon->pid, SIGTERM);
-	while (now_ns() < deadline && poll(&gone, 1, 20) == 0)
+	if (!daemon->hopeless)
+		kill(daemon->pid, SIGTERM);
+	while (!daemon->hopeless && now_ns() < deadline && poll(&gone, 1, 20) == 0)
 		while (read_output(daemon) > 0)
 			daemon->size = 0;
 	kill(daemon->pid, SIGKILL);
 	waitpid(daemon->pid, NULL, 0);
-	end_orphans();
+	close(daemon->output);
+	close(daemon->pidfd);
+	daemon->size = 0;
+}
+
+void daemon_again(struct daemon *daemon, const struct plan *plan)
+{
+	end_supervisor(daemon);
+	launch(daemon, plan);
+}
+
+void daemon_kill(struct daemon *daemon)
+{
+	struct pollfd gone = { .fd = daemon->pidfd, .events = POLLIN };
+
+	kill(daemon->pid, SIGKILL);
+	poll(&gone, 1, -1);
 }
 
 void daemon_stop(struct daemon *daemon)
 {
 	if (daemon == NULL)
 		return;
-	end_daemon(daemon);
+	end_supervisor(daemon);
+	guard_sweep(profile_pid());
 	board_drop(daemon->board, daemon->board_path);
-	close(daemon->output);
-	close(daemon->pidfd);
-	nftw(daemon->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	guard_remove(daemon->dir);
 	lw_free(daemon);
 }

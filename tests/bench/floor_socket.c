@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -166,4 +167,55 @@ double floor_exchange(size_t outstanding, double seconds)
 		peer_stop(&peers[i]);
 	close(epoll);
 	return rate;
+}
+
+/* ---- many connections ------------------------------------------------------------------- */
+
+LW_NORETURN static void dial_often(const struct sockaddr_un *address, size_t count)
+{
+	char bytes[MESSAGE] = { 0 };
+
+	for (size_t i = 0; i < count; i++) {
+		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		must(fd >= 0, "socket");
+		must(connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0,
+		     "connect");
+		must(write(fd, bytes, MESSAGE) == MESSAGE, "write");
+		must(recv(fd, bytes, MESSAGE, MSG_WAITALL) == MESSAGE, "recv");
+		close(fd);
+	}
+	_exit(0);
+}
+
+double floor_accept(size_t count)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char bytes[MESSAGE];
+	int64_t begin;
+	double took;
+	pid_t pid;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", guard_folder());
+	must(bind(listening, (struct sockaddr *)&address, sizeof(address)) == 0, "bind");
+	must(listen(listening, SOMAXCONN) == 0, "listen");
+	begin = now_ns();
+	pid = fork();
+	must(pid >= 0, "fork");
+	if (pid == 0)
+		dial_often(&address, count);
+	for (size_t i = 0; i < count; i++) {
+		int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+
+		must(fd >= 0, "accept");
+		must(recv(fd, bytes, MESSAGE, MSG_WAITALL) == MESSAGE, "recv");
+		must(write(fd, bytes, MESSAGE) == MESSAGE, "write");
+		close(fd);
+	}
+	took = (double)(now_ns() - begin) / 1e9;
+	waitpid(pid, NULL, 0);
+	close(listening);
+	unlink(address.sun_path);
+	return took;
 }

@@ -1,4 +1,4 @@
-/* profile.c - where the time goes: perf over all processors while a scenario is repeated.
+/* profile.c - where the time goes: perf over us and all whom we start while a scenario is repeated.
  *
  * Used by bench.c for a group that missed a goal; without perf (or the right to use it) it
  * says so and nothing else changes.
@@ -15,19 +15,17 @@
 
 #define HOTTEST 16
 
-static char data_file[] = "/tmp/lw-bench-perf-XXXXXX";
+static char data_file[80];
 static pid_t recorder = -1;
 
-void profile_begin(void)
+void profile_begin(pid_t also)
 {
-	const char *const argv[] = { "perf", "record", "-q", "-a",      "-e", "cpu-clock",
-				     "-F",   "1999",   "-o", data_file, NULL };
-	int fd;
+	char pids[32];
+	const char *const argv[] = { "perf", "record", "-q", "-e", "cpu-clock", "-F",
+				     "1999", "-p",     pids, "-o", data_file,   NULL };
 
-	strcpy(data_file + strlen(data_file) - 6, "XXXXXX");
-	fd = mkostemp(data_file, O_CLOEXEC);
-	if (fd >= 0)
-		close(fd);
+	snprintf(pids, sizeof(pids), "%d,%d", (int)getpid(), (int)(also > 0 ? also : getpid()));
+	snprintf(data_file, sizeof(data_file), "%s/perf.data", guard_folder());
 	recorder = spawn(argv, NOWHERE);
 	wait_ms(300); /* perf tells nobody when it has begun */
 }

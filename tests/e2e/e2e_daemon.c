@@ -123,8 +123,7 @@ TEST(a_missing_program_ends_with_2)
 
 TEST(an_option_whose_function_comes_later_ends_with_2)
 {
-	static const char *const later[] = { "cache_files = { 'a' }", "overlap = 'cancel'",
-					     "log_keep = 3" };
+	static const char *const later[] = { "log_max_size = 1", "log_keep = 3" };
 
 	for (size_t i = 0; i < LW_COUNT(later); i++)
 		refuses(rig_format("work 'job' { command = { 'true' }, %s }\n"

@@ -260,8 +260,8 @@ TEST(state_of_the_flow_and_of_works_outlives_a_restart)
 		"end\n",
 		"--no-prefix", NULL);
 	rig_line(proc, RIG_OUT, "autumn 2.5 good");
-	CHECK_INT(rig_ctl("state", "season=null", NULL).status, 0);
-	CHECK_INT(rig_exit(proc), 1); /* the pass without a season fails */
+	(void)rig_ctl("state", "season=null", NULL); /* the app may end before it answers */
+	CHECK_INT(rig_exit(proc), 1);                /* the pass without a season fails */
 	proc = rig_up(QUIET, NULL);
 	CHECK(rig_at(rig_ctl("state", NULL).json, "season") == NULL);
 	CHECK_INT(rig_number(rig_ctl("state", NULL).json, "list.0"), 1);

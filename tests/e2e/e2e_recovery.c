@@ -111,6 +111,62 @@ TEST(a_work_that_is_made_again_runs_what_it_was_running_when_it_left)
 	CHECK_INT(rig_exit(proc), 0);
 }
 
+static const char *pool_of(int processes)
+{
+	return rig_format("work 'job' { " SERVE("1") ", processes = %d }\nfunction flow() end\n",
+			  processes);
+}
+
+TEST(a_pool_that_shrank_and_grew_is_adopted_whole)
+{
+	rig_gate("gate");
+	struct rig_proc *proc = rig_up(pool_of(2), NULL);
+
+	for (int processes = 1; processes <= 2; processes++) {
+		rig_write("app.conf", pool_of(processes));
+		CHECK_INT(rig_ctl("reload", NULL).status, 0);
+		AWAIT(json_array_size(rig_at(rig_work("job"), "processes")) == (size_t)processes);
+	}
+	for (int i = 1; i <= 2; i++)
+		CHECK_INT(rig_ctl("run", "job", "act=gate", rig_format("value=%d", i), NULL).status,
+			  0);
+	AWAIT(rig_number(rig_work("job"), "runs.running") == 2);
+	rig_signal(proc, SIGKILL);
+	CHECK_INT(rig_exit(proc), -SIGKILL);
+
+	proc = rig_up(NULL, NULL);
+	CHECK_LINES(proc, RIG_ERR, "adopted", 2);
+	CHECK_INT(rig_count(proc, RIG_ERR, "is on no record"), 0);
+	rig_open_gate("gate", 2);
+	AWAIT(rig_number(rig_work("job"), "runs.succeeded") == 2);
+	CHECK_INT(rig_number(rig_http("GET", "/api/v1/runs/2", NULL).json, "attempt"), 1);
+	rig_down(proc);
+}
+
+TEST(a_restart_that_nobody_survives_does_not_do_twice_what_may_be_done_once)
+{
+	struct rig_proc *proc =
+		rig_up("work 'job' { " SERVE("1") ", stop_timeout = 60, lost = 'fail' }\n"
+						  "function flow() end\n",
+		       NULL);
+	pid_t pid;
+
+	CHECK_INT(rig_ctl("run", "job", "act=deaf", NULL).status, 0);
+	AWAIT(rig_is(rig_work("job"), "stage", "running"));
+	pid = (pid_t)rig_number(rig_work("job"), "processes.0.pid");
+	CHECK_INT(rig_http("POST", "/api/v1/works/job/restart?wait=false", "").status / 100, 2);
+	CHECK_INT(rig_ctl("state", "since=1", NULL).status, 0); /* that is on record now */
+	rig_signal(proc, SIGKILL);
+	CHECK_INT(rig_exit(proc), -SIGKILL);
+	CHECK_INT(kill(pid, SIGKILL), 0);
+	AWAIT(!rig_pid_lives(pid));
+
+	proc = rig_up(NULL, NULL);
+	AWAIT(rig_number(rig_work("job"), "runs.failed") == 1);
+	CHECK_TEXT(rig_string(rig_work("job"), "reason"), "lost");
+	rig_down(proc);
+}
+
 TEST(a_kill_has_the_last_word_over_a_restart)
 {
 	struct rig_proc *proc = rig_up("work 'job' { " SERVE("1") ", stop_timeout = 60 }\n"

@@ -1,7 +1,7 @@
 /* seeds.c - fuzz_seeds FOLDER: what the fuzz targets start from.
  *
  * Writes FOLDER/<target>/<seed> and FOLDER/<target>.dict, from the tables of messages, requests
- * and options, the examples, flows.lua and the vectors of canonical form, so that a new message,
+ * and options, runs in each stage, the examples, flows.lua and the vectors of canonical form, so that a new message,
  * request or option is fuzzed without anybody thinking of it. Nothing that it writes is committed. */
 #include <errno.h>
 #include <glob.h>
@@ -13,6 +13,9 @@
 #include "lw_call.h"
 #include "lw_frame.h"
 #include "lw_proto.h"
+#include "run.h"
+#include "store.h"
+#include "work.h"
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
@@ -498,9 +501,98 @@ static void request_dictionary(const char *target)
 	fclose(dictionary);
 }
 
+/* ---- the journal ---------------------------------------------------------------------------------------- */
+
+/* [work, version, [positional], {named}] */
+static void put_call(struct lw_buf *out, bool sample)
+{
+	lw_put_list(out, 4);
+	lw_put_cstr(out, "train");
+	lw_put_nil(out);
+	lw_put_list(out, sample ? 1 : 0);
+	if (sample)
+		put_sample(out);
+	lw_put_map(out, 1);
+	lw_put_cstr(out, "lr");
+	lw_put_float(out, 0.1);
+}
+
+/* A run that came to this stage in its third attempt. */
+static void put_row_seed(enum stage stage, bool sample, struct lw_buf *rows, struct lw_buf *batch)
+{
+	struct work work = { .row = 1 };
+	struct runs *runs = runs_new(7);
+	LW_AUTO_BUF form = { 0 };
+	LW_AUTO_BUF call = { 0 };
+	LW_AUTO_BUF past = { 0 };
+	struct run_row row;
+	struct run *run;
+
+	put_call(&form, false);
+	put_call(&call, sample);
+	run = run_new(runs, &work, (struct lw_key){ 1, 2 }, lw_buf_slice(&form),
+		      lw_buf_slice(&call), FROM_API, 1000);
+	run->flags = STORE_RUN_KEPT | STORE_RUN_UNDELIVERED;
+	for (int attempt = 1; sample && attempt < 3; attempt++) {
+		run_move(run, STAGE_RUNNING, NULL, NULL, 1000 * attempt);
+		run_move(run, STAGE_PENDING, "retry 1 of 3", "exit status 3: no luck",
+			 2000 * attempt);
+	}
+	run_move(run, stage, stage == STAGE_FAILED ? "timeout" : NULL, NULL, 9000);
+	if (stage == STAGE_SUCCEEDED)
+		run_set_result(run, lw_buf_slice(&form));
+	run_to_row(run, &past, &row);
+	run_row_put(rows, &row);
+	store_put_run_new(batch, &row);
+	store_put_run(batch, &row);
+	run_unref(run);
+	runs_free(runs);
+}
+
+static void row_seeds(void)
+{
+	for (int stage = STAGE_PENDING; stage < STAGES_N; stage++)
+		for (int sample = 0; sample < 2; sample++) {
+			LW_AUTO_BUF rows = { 0 };
+			LW_AUTO_BUF batch = { 0 };
+
+			put_row_seed((enum stage)stage, sample != 0, &rows, &batch);
+			write_seed("row", stage_name((enum stage)stage), lw_buf_slice(&rows));
+			write_seed("batch", stage_name((enum stage)stage), lw_buf_slice(&batch));
+		}
+}
+
+static void batch_seed(void)
+{
+	const struct work_row work = { .id = 1, .name = slice_of("train"), .held = true };
+	const struct worker_row worker = { .id = 1,
+					   .work = 1,
+					   .incarnation = 3,
+					   .pid = 4711,
+					   .boot = slice_of("a boot"),
+					   .token = slice_of("a token"),
+					   .ready = true };
+	LW_AUTO_BUF batch = { 0 };
+	LW_AUTO_BUF rows = { 0 };
+
+	store_put_work(&batch, &work);
+	store_put_worker(&batch, &worker);
+	store_put_applied(&batch, 1, 12);
+	put_row_seed(STAGE_SUCCEEDED, false, &rows, &batch);
+	store_put_flags(&batch, 8, 0);
+	store_put_state(&batch, 1, slice_of("data"),
+			slice_of("\xa3"
+				 "day"));
+	store_put_state(&batch, 0, slice_of("data"), (struct lw_slice){ 0 });
+	store_put_mark(&batch, slice_of("hourly"), 1000000);
+	store_put_forgotten(&batch, 1);
+	store_put_worker_gone(&batch, 1);
+	write_seed("batch", "one of each", lw_buf_slice(&batch));
+}
+
 int main(int argc, char **argv)
 {
-	static const char *const binary[] = { "frame", "message", "call" };
+	static const char *const binary[] = { "frame", "message", "call", "row", "batch" };
 	FILE *dictionary;
 
 	if (argc != 2) {
@@ -528,6 +620,8 @@ int main(int argc, char **argv)
 	spelling_seeds();
 	request_dictionary("http");
 	request_dictionary("api");
+	row_seeds();
+	batch_seed();
 	printf("%zu seeds\n", count);
 	return 0;
 }

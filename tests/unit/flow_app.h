@@ -1,24 +1,17 @@
 /* flow_app.h - an app with works but without processes, for the tests of the flow engine.
  *
- * Included by test_config.c and test_flow*.c. Files lie in a folder of their own; passes are
- * run by hand, so that nothing is ever spawned; runs end as a test says.
+ * Included by test_config.c and test_flow*.c. Files lie in a folder of their own, the record in
+ * another (on_record.h); passes are run by hand, so that nothing is ever spawned; runs end as a
+ * test says.
  */
 #ifndef LW_TESTS_FLOW_APP_H
 #define LW_TESTS_FLOW_APP_H
 
-#include <criterion/criterion.h>
-#include <dirent.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "app.h"
+#include "on_record.h"
+#include "work_private.h"
 
 static struct {
 	char folder[64];
-	struct loop *loop;
-	struct app *app;
 	struct lw_buf printed; /* lines, each with its newline */
 	struct flow_result result;
 } rig LW_UNUSED;
@@ -92,21 +85,21 @@ static LW_UNUSED void open_app(const char *text)
 
 	write_file("app.conf", text);
 	snprintf(path, sizeof(path), "%s/app.conf", rig.folder);
-	cr_assert_geq(loop_new(&rig.loop, &err), 0, "%s", err.text);
 	cr_assert_geq(flow_load(path, &config, &flow, &err), 0, "%s", err.text);
 	flow_print_to(flow, keep_line, NULL);
-	cr_assert_geq(app_new(rig.loop, config, flow, &rig.app, &err), 0, "%s", err.text);
-	cr_assert_geq(app_begin(rig.app, &err), 0, "%s", err.text);
+	open_loop();
+	cr_assert_geq(app_new(loop, config, flow, state_dir, &app, &err), 0, "%s", err.text);
+	cr_assert_geq(app_begin(app, &err), 0, "%s", err.text);
 }
 
 /* One pass; what it printed, or its failure's message. */
 static LW_UNUSED const char *pass(void)
 {
 	rig.printed.size = 0;
-	rig.app->in_pass = true;
-	rig.app->passes++;
-	flow_pass(rig.app->flow, rig.app, &rig.result);
-	rig.app->in_pass = false;
+	app->in_pass = true;
+	app->passes++;
+	flow_pass(app->flow, app, &rig.result);
+	app->in_pass = false;
 	if (rig.result.verdict == FLOW_FAILS)
 		return rig.result.message;
 	return lw_buf_text(&rig.printed);
@@ -126,53 +119,45 @@ static LW_UNUSED const char *pass_of(const char *body)
 	return pass();
 }
 
-/* The latest call of a work is over. */
+static LW_UNUSED const struct run *latest(const char *name)
+{
+	return work_latest(app_work(app, name));
+}
+
+#define FINISHED_AT 5000000
+
+/* The latest call of a work is over, since 5 s after the beginning of time. A success has a value,
+ * as JSON; a failure a message. */
 static LW_UNUSED void finish(const char *name, enum stage stage, const char *json)
 {
-	struct run *run = app_work(rig.app, name)->latest;
+	struct work *work = app_work(app, name);
+	struct run *run = take_of(work);
 	LW_AUTO_BUF value = { 0 };
-	json_error_t where;
-	json_t *parsed;
+	struct memo *memo;
 
-	cr_assert_not_null(run);
 	if (stage == STAGE_SUCCEEDED) {
-		parsed = json_loads(json, JSON_DECODE_ANY, &where);
+		json_error_t where;
+		json_t *parsed = json_loads(json, JSON_DECODE_ANY, &where);
+
 		cr_assert_not_null(parsed, "%s", where.text);
 		cr_assert_geq(lw_value_from_json(parsed, &value, NULL), 0);
 		json_decref(parsed);
 		run_set_result(run, lw_buf_slice(&value));
-		run_move(run, stage, NULL, NULL, 5000000);
+		work_finish(work, run, stage, NULL, NULL);
 	} else {
-		run_move(run, stage, "exit status 3", json, 5000000);
-		run->undelivered = stage == STAGE_FAILED;
+		work_finish(work, run, stage, "exit status 3", json);
 	}
-	run->ended = 5000000;
-}
-
-static LW_UNUSED void remove_folder(const char *path)
-{
-	DIR *folder = opendir(path);
-	struct dirent *entry;
-	char name[400];
-
-	if (folder == NULL)
-		return;
-	while ((entry = readdir(folder)) != NULL) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
-		if (unlink(name) < 0)
-			remove_folder(name);
-	}
-	closedir(folder);
-	rmdir(path);
+	run->ended = FINISHED_AT;
+	memo = cache_find(app->cache, run->key, (struct lw_slice){ run->form, run->form_size });
+	if (memo != NULL)
+		memo->ended = FINISHED_AT;
 }
 
 static LW_UNUSED void close_all(void)
 {
-	app_free(rig.app);
-	if (rig.loop != NULL)
-		loop_free(rig.loop);
+	close_app();
+	if (loop != NULL)
+		close_loop();
 	lw_buf_done(&rig.printed);
 	if (rig.folder[0] != '\0')
 		remove_folder(rig.folder);

@@ -412,3 +412,26 @@ Test(call, equal_calls_from_json_and_from_the_flow_agree)
 	canon(lw_buf_slice(&flow), NULL, &b);
 	assert_bytes(lw_buf_slice(&a), lw_buf_slice(&b), "json and flow");
 }
+
+Test(call, the_digest_of_files_stands_beside_the_version_and_without_files_nothing_does)
+{
+	static const uint8_t digest[16] = { 7 };
+	LW_AUTO_BUF plain = { 0 };
+	LW_AUTO_BUF none = { 0 };
+	LW_AUTO_BUF with = { 0 };
+	LW_AUTO_BUF scratch = { 0 };
+	struct lw_names ignore = { 0 };
+	struct lw_slice form;
+
+	lw_call_begin(&plain, "train", "v1");
+	lw_call_begin_with(&none, "train", "v1", (struct lw_slice){ 0 });
+	cr_assert_eq(plain.size, none.size);
+	cr_assert_arr_eq(plain.data, none.data, plain.size);
+	lw_call_begin_with(&with, "train", "v1", (struct lw_slice){ digest, sizeof(digest) });
+	cr_assert_eq(with.size, plain.size + 1 + 2 + sizeof(digest));
+	lw_put_list(&with, 0);
+	lw_put_map(&with, 0);
+	cr_assert_eq(lw_value_check(lw_buf_slice(&with), NULL), 0);
+	cr_assert_eq(lw_call_canon(lw_buf_slice(&with), &ignore, &scratch, &form, NULL), 0);
+	cr_assert_eq(form.data, with.data, "it has canonical form");
+}

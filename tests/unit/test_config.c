@@ -101,8 +101,11 @@ Test(config, an_error_names_file_line_key_and_what_was_meant)
 		{ WORK("args = { print }"),
 		  "app.conf:1: work 'train': option 'args': args: [1]: a function cannot be an "
 		  "argument" },
-		{ WORK("overlap = 'cancel'"), "app.conf:1: work 'train': option 'overlap' = "
-					      "\"cancel\" comes in a later version" },
+		{ WORK("cache_files = { 'a', '' }"),
+		  "app.conf:1: work 'train': option 'cache_files': [2] names no file" },
+		{ WORK("cache_files = 3"),
+		  "app.conf:1: work 'train': option 'cache_files' wants a path or pattern "
+		  "(\"data/*.csv\"), or a list of them, not 3" },
 		{ "work 'train' {}",
 		  "app.conf:1: work 'train': option 'command' or 'program' is missing" },
 		{ "work 'train' { command = { 'true' }, program = 'true' }",
@@ -134,8 +137,9 @@ Test(config, an_error_names_file_line_key_and_what_was_meant)
 					   "the text \"here\"" },
 		{ "app { timezone = 'Europe/Berln' }",
 		  "app.conf:1: app: option 'timezone': no time zone 'Europe/Berln'" },
-		{ "app { durability = 'power' }",
-		  "app.conf:1: app: option 'durability' comes in a later version" },
+		{ "app { durability = 'powr' }", "app.conf:1: app: option 'durability' wants "
+						 "\"process\" or \"power\", not the text "
+						 "\"powr\"" },
 		{ "app {}\napp {}", "app.conf:2: app{} is given twice" },
 		{ "flow = 3", "app.conf: flow must be a function, not a number" },
 		{ "x = 1", "app.conf: nothing to run: neither a function flow nor a work" },
@@ -160,7 +164,7 @@ Test(config, an_error_names_file_line_key_and_what_was_meant)
 
 Test(config, options_of_later_versions_are_refused_with_that_sentence)
 {
-	static const char *const later[] = { "cache_files", "lost", "log_max_size", "log_keep" };
+	static const char *const later[] = { "log_max_size", "log_keep" };
 
 	for (size_t i = 0; i < LW_COUNT(later); i++) {
 		char text[200], wanted[200];
@@ -303,7 +307,7 @@ Test(config, print_config_is_json_of_every_option_with_durations_in_seconds)
 		"work 'any name' { program = { 'sleep', 1 }, args = { 1, lr = 0.5 }, timeout = "
 		"'2h',\n"
 		"  start_timeout = 0.25, cache_version = 3, cache_ignore = { 'x' }, port = "
-		"'auto',\n"
+		"'auto', cache_files = 'm.cfg',\n"
 		"  env = { B = 2, A = 'one=1' }, stop_signal = 'SIGINT', restart = 'always',\n"
 		"  cache_memory = 'last', overlap = 'latest', cwd = '/',\n"
 		"  user = 0, group = 'root', umask = '027', nice = -1, limits = { nofile = 64,\n"
@@ -317,18 +321,20 @@ Test(config, print_config_is_json_of_every_option_with_durations_in_seconds)
 	text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
 	cr_assert_str_eq(
 		text,
-		"{\"app\":{\"flow\":false,\"flow_memory\":2097152,\"flow_timeout\":5,\"interval\":"
-		"0,"
+		"{\"app\":{\"cache_max\":0,\"durability\":\"process\",\"flow\":false,"
+		"\"flow_memory\":2097152,\"flow_timeout\":5,\"form_cache\":67108864,"
+		"\"interval\":0,\"runs_keep\":10000,"
 		"\"timezone\":\"UTC\",\"view\":false},\"works\":[{\"args\":{\"args\":[1],"
 		"\"kwargs\":"
-		"{\"lr\":0.5}},\"cache_calls\":true,\"cache_ignore\":[\"x\"],\"cache_memory\":"
+		"{\"lr\":0.5}},\"cache_calls\":true,\"cache_files\":[\"m.cfg\"],\"cache_ignore\":["
+		"\"x\"],\"cache_memory\":"
 		"\"last\","
 		"\"cache_ttl\":null,\"cache_version\":\"3\",\"command\":null,\"cwd\":\"/\",\"env\":"
 		"{\"A\":\"one=1\",\"B\":\"2\"},\"group\":\"root\",\"host\":\"127.0.0.1\","
 		"\"limits\":{\"core\":{\"hard\":\"unlimited\",\"soft\":1024},\"nofile\":{\"hard\":"
 		"64,"
 		"\"soft\":64},\"rttime\":{\"hard\":0.25,\"soft\":0.25}},"
-		"\"line\":2,\"name\":\"any name\",\"nice\":-1,"
+		"\"line\":2,\"lost\":\"rerun\",\"name\":\"any name\",\"nice\":-1,"
 		"\"overlap\":\"latest\",\"parallel\":false,\"port\":\"auto\",\"processes\":1,"
 		"\"program\":[\"sleep\",\"1\"],\"queue_limit\":10000,\"raise_exception\":true,"
 		"\"restart\":\"always\",\"retries\":0,\"retry_backoff\":2.0,\"retry_delay\":1,"
@@ -357,6 +363,60 @@ Test(config, works_with_other_settings_differ_in_a_named_key)
 	cr_assert_str_eq(work_config_differs(config->works[0], config->works[2]), "env");
 	cr_assert_str_eq(work_config_differs(config->works[0], config->works[3]), "args");
 	cr_assert_str_eq(work_config_differs(config->works[0], config->works[4]), "command");
+	config_free(config);
+}
+
+/* ---- what other settings mean for those in force ------------------------------------------------ */
+
+static void expect_reload(const char *old, const char *fresh, enum reload expected, const char *key)
+{
+	json_t *was = json_loads(old, 0, NULL), *is = json_loads(fresh, 0, NULL);
+	const char *of = "?";
+
+	cr_assert(was != NULL && is != NULL, "%s %s", old, fresh);
+	cr_expect_eq(config_reload(work_options, was, is, &of), expected, "%s %s", old, fresh);
+	cr_expect_eq(of == NULL, key == NULL, "%s %s", old, fresh);
+	cr_expect(of == NULL || key == NULL || strcmp(of, key) == 0, "%s", of);
+	json_decref(was);
+	json_decref(is);
+}
+
+Test(config, the_gravest_of_the_changes_is_what_a_reload_means)
+{
+	expect_reload("{\"retries\": 1}", "{\"retries\": 1}", RELOAD_FIXED, NULL);
+	expect_reload("{\"retries\": 1}", "{\"retries\": 2}", RELOAD_TAKEN, "retries");
+	expect_reload("{\"cwd\": \"/\"}", "{\"cwd\": \"/tmp\"}", RELOAD_RENEWS, "cwd");
+	expect_reload("{\"retries\": 1, \"cwd\": \"/\", \"port\": 1}",
+		      "{\"retries\": 2, \"cwd\": \"/tmp\", \"port\": 2}", RELOAD_RENEWS, "port");
+	expect_reload("{\"retries\": 1, \"overlap\": \"latest\"}",
+		      "{\"retries\": 2, \"overlap\": \"queue\"}", RELOAD_TAKEN, "overlap");
+}
+
+Test(config, an_option_that_an_earlier_version_did_not_keep_is_no_change)
+{
+	expect_reload("{}", "{\"cwd\": \"/\", \"retries\": 5}", RELOAD_FIXED, NULL);
+	expect_reload("{\"log_keep\": 1}", "{\"log_keep\": 2}", RELOAD_FIXED, NULL);
+	expect_reload("{\"line\": 1}", "{\"line\": 2}", RELOAD_FIXED, NULL);
+	expect_reload("{\"cwd\": \"/\"}", "{}", RELOAD_RENEWS, "cwd");
+}
+
+/* What work.c keeps of the settings that a process runs with is read back as JSON. */
+Test(config, every_option_survives_being_kept_as_json)
+{
+	struct config *config = load_config(
+		"work 'a' { command = { 'true', 'x' }, env = { A = 1 }, args = { 1, lr = 0.5 },\n"
+		"  timeout = '2h', retry_backoff = 1.5, retry_jitter = 0.3, port = 'auto',\n"
+		"  limits = { nofile = 64, core = { soft = '1KiB', hard = 'infinity' } } }");
+	json_t *json = work_config_to_json(config->works[0]), *kept;
+	char *text = json_dumps(json, JSON_ENCODE_ANY);
+	const char *key;
+
+	kept = json_loads(text, 0, NULL);
+	cr_assert_not_null(kept);
+	cr_expect_eq(config_reload(work_options, kept, json, &key), RELOAD_FIXED, "%s", key);
+	free(text);
+	json_decref(kept);
+	json_decref(json);
 	config_free(config);
 }
 

@@ -1,33 +1,25 @@
 /* links: lw_supervisor
  * test_dial.c - strangers on the workers' socket: who is not welcome hears why and is gone. */
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include <errno.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include "dial.h"
 #include "lw_frame.h"
 #include "lw_proto.h"
 #include "lw_statedir.h"
+#include "on_record.h"
 #include "rundir.h"
 
-static struct loop *loop;
-static struct app *app;
 static struct dial *dial;
-static char folder[] = "/tmp/lw-dial-XXXXXX", path[64];
+static char path[80];
 
 static void set_up(void)
 {
-	struct work *work;
-
-	cr_assert_not_null(mkdtemp(folder));
-	snprintf(path, sizeof(path), "%s/worker.sock", folder);
-	cr_assert_eq(loop_new(&loop, NULL), 0);
-	cr_assert_eq(app_new(loop, config_new(), NULL, &app, NULL), 0);
-	cr_assert_eq(app_work_add(app, work_config_new("w"), false, &work, NULL), 0);
+	open_loop();
+	snprintf(path, sizeof(path), "%s/worker.sock", state_dir);
+	open_quiet_app(config_new());
+	add_work(settings("w"));
 	cr_assert_eq(dial_new(app, path, &dial, NULL), 0);
 }
 
@@ -35,9 +27,8 @@ static void tear_down(void)
 {
 	dial_free(dial);
 	cr_expect_eq(access(path, F_OK), -1, "the socket is removed");
-	app_free(app);
-	loop_free(loop);
-	rmdir(folder);
+	close_app();
+	close_loop();
 }
 
 TestSuite(dial, .init = set_up, .fini = tear_down, .timeout = 30);
@@ -70,11 +61,6 @@ static ssize_t answer_to(const void *bytes, size_t size, uint8_t *text, size_t r
 	return answer_on(lw_socket_dial(path, NULL), bytes, size, text, room);
 }
 
-static struct lw_slice slice(const char *text)
-{
-	return (struct lw_slice){ (const uint8_t *)text, strlen(text) };
-}
-
 static void expect_refusal(const struct lw_msg *hello, const char *reason)
 {
 	LW_AUTO_BUF out = { 0 };
@@ -100,8 +86,8 @@ static struct lw_msg hello_of(const char *store, uint64_t worker)
 	struct lw_msg msg = { .id = LW_MSG_HELLO };
 
 	msg.hello.version = LW_PROTO_VERSION;
-	msg.hello.token = slice("00000000000000000000000000000000");
-	msg.hello.store = slice(store);
+	msg.hello.token = text("00000000000000000000000000000000");
+	msg.hello.store = text(store);
 	msg.hello.worker = worker;
 	msg.hello.incarnation = 1;
 	return msg;
@@ -162,23 +148,18 @@ Test(dial, one_that_hangs_up_leaves_nothing_behind)
 
 #define NOBODY 65534
 
-static char state_dir[] = "/tmp/lw-dial-state-XXXXXX";
-
 /* Works 2 and 3 run as user 1 and as nobody. Who dials is whoever we are for that moment. */
 static const char *open_for_others(void)
 {
 	static const char *const users[] = { "1", "65534" };
 	const char *others;
-	struct work *work;
 
 	for (size_t i = 0; i < LW_COUNT(users); i++) {
-		struct work_config *config = work_config_new(users[i]);
+		struct work_config *config = settings(users[i]);
 
 		cr_assert_eq(identity_find(users[i], "1", &config->identity, NULL), 0);
-		cr_assert_eq(app_work_add(app, config, false, &work, NULL), 0);
+		add_work(config);
 	}
-	cr_assert_not_null(mkdtemp(state_dir));
-	app->state_dir = state_dir;
 	cr_assert_eq(dial_for_others(dial, &others, NULL), 0);
 	return others;
 }
@@ -221,6 +202,7 @@ static const char *refusal(int fd, const char *store, uint64_t worker)
 Test(dial, who_dials_has_to_be_the_user_of_its_work)
 {
 	const char *store = journal_store(app->journal), *others;
+	LW_AUTO(lw_free) char *again = NULL;
 	char run_dir[100];
 
 	if (geteuid() != 0)
@@ -239,7 +221,7 @@ Test(dial, who_dials_has_to_be_the_user_of_its_work)
 	dial_free(dial);
 	dial = NULL;
 	cr_expect_eq(access(run_dir, F_OK), -1, "the run directory is removed");
-	cr_expect_eq(rmdir(state_dir), 0, "and nothing remembers it");
+	cr_expect_eq(rundir_again(state_dir, &again, NULL), -ENOENT, "and nothing remembers it");
 }
 
 Test(dial, strangers_of_other_users_leave_room_for_ours)
@@ -261,7 +243,6 @@ Test(dial, strangers_of_other_users_leave_room_for_ours)
 		close(fds[i]);
 	dial_free(dial);
 	dial = NULL;
-	rmdir(state_dir);
 }
 
 Test(dial, the_run_directory_is_found_again_and_never_somebody_elses)
@@ -270,7 +251,6 @@ Test(dial, the_run_directory_is_found_again_and_never_somebody_elses)
 	LW_AUTO(lw_free) char *again = NULL;
 	LW_AUTO(lw_free) char *third = NULL;
 
-	cr_assert_not_null(mkdtemp(state_dir));
 	cr_assert_eq(rundir_again(state_dir, &again, NULL), -ENOENT);
 	cr_assert_eq(rundir_make(state_dir, &first, NULL), 0);
 	cr_assert_eq(rmdir(first), 0); /* the machine was started anew */
@@ -281,5 +261,4 @@ Test(dial, the_run_directory_is_found_again_and_never_somebody_elses)
 	cr_assert_eq(rundir_again(state_dir, &third, NULL), -ENOENT);
 	cr_assert_eq(rundir_again(state_dir, &third, NULL), -ENOENT);
 	rundir_remove(state_dir, first);
-	cr_assert_eq(rmdir(state_dir), 0);
 }

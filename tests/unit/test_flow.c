@@ -222,8 +222,8 @@ Test(flow, a_run_tells_its_stage_and_later_its_result)
 	finish("p", STAGE_SUCCEEDED, "[1]");
 	cr_assert_str_eq(pass(),
 			 "succeeded\ttrue\tfalse\tfalse\ttrue\tfalse\tfalse\tfalse\t[1]"
-			 "\tnil\t1\ttrue\t0\t32\n"
-			 "true\thit\tsucceeded\t0\t1\tp\tnil\n",
+			 "\tnil\t1\ttrue\t1\t32\n"
+			 "true\thit\tsucceeded\t1\t3\tp\tnil\n",
 			 "%s", rig.result.message);
 }
 
@@ -322,7 +322,7 @@ Test(flow, a_work_that_an_operator_stopped_answers_with_stage_stopped)
 	open_app("work 'p' { command = { 'true' }, parallel = true }\n"
 		 "function flow() local r = p:run(1) print(r.stage, r.has_stopped, r.reason, r.id, "
 		 "r.result, r.error) end");
-	work_stop(app_work(rig.app, "p"), false);
+	work_stop(app_work(app, "p"), false);
 	cr_assert_str_eq(pass(), "stopped\ttrue\tstopped by operator\tnil\tnil\tnil\n", "%s",
 			 rig.result.message);
 }

@@ -245,7 +245,7 @@ Test(flow_end, a_pass_stuck_in_a_library_call_ends_the_process_and_says_where)
 		snprintf(path, sizeof(path), "%s/app.conf", rig.folder);
 		if (flow_load(path, &config, &flow, NULL) < 0)
 			_exit(77);
-		flow_pass(flow, rig.app, &result);
+		flow_pass(flow, app, &result);
 		_exit(0);
 	}
 	close(out[1]);

@@ -15,7 +15,7 @@ static void expect_call(const char *arguments, const char *positional, const cha
 
 	snprintf(body, sizeof(body), "p:run(%s)", arguments);
 	cr_assert_str_eq(pass_of(body), "", "%s: %s", body, rig.result.message);
-	lw_call_parts(app_work(rig.app, "p")->latest->call, &halves[0], &halves[1]);
+	lw_call_parts(latest("p")->call, &halves[0], &halves[1]);
 	lw_value_print_json(halves[0], &one);
 	lw_value_print_json(halves[1], &other);
 	cr_expect_str_eq(lw_buf_text(&one), positional, "%s: %s", arguments, lw_buf_text(&one));
@@ -156,7 +156,7 @@ Test(flow_values, names_and_keys_of_tables_are_given_in_canonical_order)
 	pass_of("p:run({ zeta = 1, a = { 3, 2 }, mid = { y = 1, x = 2 }, b = {} },\n"
 		"  { epochs = 10, lr = 0.1, a_name_of_thirty_two_or_more_bytes = 1, z = { d = 4, c "
 		"= 3 } })");
-	lw_call_parts(app_work(rig.app, "p")->latest->call, &positional, &named);
+	lw_call_parts(latest("p")->call, &positional, &named);
 	lw_value_print_json(positional, &text);
 	lw_value_print_json(named, &text);
 	cr_assert_str_eq(lw_buf_text(&text),
@@ -198,7 +198,7 @@ Test(flow_values, the_form_of_every_call_is_its_canonical_form)
 
 		snprintf(body, sizeof(body), "p:run(%s)", rows[i]);
 		pass_of(body);
-		run = app_work(rig.app, "p")->latest;
+		run = latest("p");
 		cr_assert_not_null(run, "%s: %s", rows[i], rig.result.message);
 		cr_assert_geq(lw_call_canon(run->call, NULL, &scratch, &form, NULL), 0);
 		cr_expect(form.size == run->form_size &&
@@ -244,7 +244,9 @@ Test(flow_values, a_result_reads_like_a_table_and_cannot_be_changed)
 Test(flow_values, a_value_is_passed_on_byte_for_byte)
 {
 	struct lw_slice positional, named;
-	const struct run *first, *second;
+	struct lw_msg_result result = { .success = true };
+	const struct run *second;
+	struct run *first;
 	/* 1 as float32, an integer key, a wide head, 2^64 - 1: what only others write. */
 	static const uint8_t value[] = { 0x83, 0xa1, 'f',  0xca, 0x3f, 0x80, 0,   0,    0xcd,
 					 0,    5,    0xd9, 1,    'x',  0xa1, 'u', 0xcf, 255,
@@ -253,11 +255,11 @@ Test(flow_values, a_value_is_passed_on_byte_for_byte)
 	pass_of("local r = p:run(1)\n"
 		"if r.has_succeeded then p:run(r.result, 2) print(r.result[5], r.result.f, "
 		"r.result.u) end");
-	first = app_work(rig.app, "p")->latest;
-	run_set_result((struct run *)(uintptr_t)first, (struct lw_slice){ value, sizeof(value) });
-	run_move((struct run *)(uintptr_t)first, STAGE_SUCCEEDED, NULL, NULL, 5);
+	first = take_of(app_work(app, "p"));
+	result.value = (struct lw_slice){ value, sizeof(value) };
+	work_on_result(first->work, first, &result);
 	cr_assert_str_eq(pass(), "x\t1.0\t18446744073709551615\n", "%s", rig.result.message);
-	second = app_work(rig.app, "p")->latest;
+	second = latest("p");
 	cr_assert_neq(first, second);
 	lw_call_parts(second->call, &positional, &named);
 	cr_assert_eq(positional.size, sizeof(value) + 2);
@@ -313,7 +315,7 @@ Test(flow_values, long_lists_and_maps_have_long_heads)
 	pass_of("local l, m = {}, {} for i = 1, 70000 do l[i] = i m['k' .. i] = i end\n"
 		"p:run(l, m)");
 	cr_assert_eq(rig.result.verdict, FLOW_ENDED, "%s", rig.result.message);
-	lw_call_parts(app_work(rig.app, "p")->latest->call, &positional, &named);
+	lw_call_parts(latest("p")->call, &positional, &named);
 	cr_assert_geq(lw_value_check(positional, &err), 0, "%s", err.text);
 	cr_assert_geq(lw_value_check(named, &err), 0, "%s", err.text);
 	cr_assert_eq(positional.data[1], 0xdd);

@@ -1,65 +1,30 @@
 /* links: lw_supervisor
  * test_work.c - what calls do, and what becomes of runs; the processes are played by the test. */
-#include <criterion/criterion.h>
 #include <errno.h>
-#include <string.h>
 
-#include "app.h"
+#include "on_record.h"
 
-static struct loop *loop;
-static struct app *app;
 static struct work *work;
-
-static struct work_config *settings(const char *name)
-{
-	struct work_config *config = LW_NEW(struct work_config);
-
-	config->name = lw_strdup(name);
-	config->program.words = lw_alloc(2 * sizeof(char *));
-	config->program.words[0] = lw_strdup("./program");
-	config->program.count = 1;
-	config->parallel = config->cache_calls = config->raise_exception = true;
-	config->cache_ttl = config->timeout = CONFIG_NONE;
-	config->start_timeout = 30000000;
-	config->processes = 1;
-	config->queue_limit = 100;
-	config->retry_delay = 1000;
-	config->retry_backoff = 2;
-	config->restart = RESTART_ON_FAILURE;
-	return config;
-}
 
 /* An app with one work, in the middle of a pass. */
 static void begin(struct work_config *config)
 {
-	struct config *whole = LW_NEW(struct config);
-
-	whole->has_flow = true;
-	cr_assert_eq(loop_new(&loop, NULL), 0);
-	cr_assert_eq(app_new(loop, whole, NULL, &app, NULL), 0);
-	app->stage = APP_RUNNING;
-	app->in_pass = true;
-	cr_assert_eq(app_work_add(app, config, false, &work, NULL), 0);
+	open_loop();
+	open_quiet_app(config_new());
+	work = add_work(config);
 }
 
 static void end(void)
 {
-	app_free(app);
-	loop_free(loop);
+	close_app();
+	close_loop();
 }
 
-TestSuite(work, .fini = end);
+TestSuite(work, .fini = end, .timeout = 120);
 
 static struct lw_slice call_of(int64_t value)
 {
-	static struct lw_buf call;
-
-	call.size = 0;
-	lw_buf_add(&call, work->head.data, work->head.size);
-	lw_put_list(&call, 1);
-	lw_put_int(&call, value);
-	lw_put_map(&call, 0);
-	return lw_buf_slice(&call);
+	return call_to(work, value);
 }
 
 static struct answer call(int64_t value)
@@ -71,41 +36,17 @@ static struct answer call(int64_t value)
 	return answer;
 }
 
-/* The process takes the first run of the queue and ends it. */
 static struct run *take(void)
 {
-	struct run *run = work->queue.first;
-
-	cr_assert_not_null(run, "a run waits");
-	run_list_remove(&work->queue, run);
-	run->attempt++;
-	work_on_begun(work, run);
-	return run;
-}
-
-static void succeed(struct run *run)
-{
-	static const uint8_t nil = 0xc0;
-	struct lw_msg_result result = { .success = true, .value = { &nil, 1 } };
-
-	work_on_result(work, run, &result);
-}
-
-static void fail(struct run *run)
-{
-	struct lw_msg_result result = { .reason = { (const uint8_t *)"exit status 3", 13 },
-					.message = { (const uint8_t *)"no luck", 7 } };
-
-	work_on_result(work, run, &result);
+	return take_of(work);
 }
 
 static void expect_why(int64_t value, enum decision decision, const char *sentence)
 {
 	struct answer answer;
-	struct lw_key key;
 	LW_AUTO_BUF reason = { 0 };
 
-	cr_assert_eq(work_explain(work, call_of(value), &answer, &key, &reason, NULL), 0);
+	cr_assert_eq(work_explain(work, call_of(value), &answer, &reason, NULL), 0);
 	cr_expect_eq(answer.decision, decision);
 	lw_buf_text(&reason);
 	cr_expect_eq(strncmp((char *)reason.data, sentence, strlen(sentence)), 0, "%s",
@@ -189,7 +130,7 @@ Test(work, a_failure_is_held_and_raised_once)
 	answer = call(1);
 	cr_expect_eq(answer.decision, DECISION_HELD);
 	cr_expect(answer.raises);
-	cr_expect_str_eq(answer.run->message, "no luck");
+	cr_expect_str_eq(run_of(answer.run)->message, "no luck");
 	cr_expect_not(call(1).raises);
 	cr_expect_eq(call(1).decision, DECISION_HELD);
 }
@@ -269,10 +210,10 @@ Test(work, retry_and_forget_make_a_held_call_run_again)
 	cr_expect_eq(work_retry(work, call_of(1), NULL), 1);
 	cr_expect_eq(call(1).decision, DECISION_JOIN);
 	fail(take());
-	cr_expect_eq(work_forget(work, call_of(1), NULL), 1);
+	cr_expect_eq(work_forget(work, call_of(1), 0, NULL), 1);
 	cr_expect_eq(call(1).decision, DECISION_RUN);
 	cr_expect_eq(work_retry(work, call_of(2), NULL), -ENOENT);
-	cr_expect_eq(work_forget(work, call_of(2), NULL), 0);
+	cr_expect_eq(work_forget(work, call_of(2), 0, NULL), 0);
 }
 
 Test(work, forgetting_a_call_that_runs_lets_it_finish_but_not_be_cached)
@@ -282,11 +223,11 @@ Test(work, forgetting_a_call_that_runs_lets_it_finish_but_not_be_cached)
 	begin(settings("w"));
 	call(1);
 	run = run_ref(take());
-	cr_expect_eq(work_forget(work, (struct lw_slice){ 0 }, NULL), 1);
+	cr_expect_eq(work_forget(work, (struct lw_slice){ 0 }, 0, NULL), 1);
 	cr_expect_eq(call(1).decision, DECISION_JOIN, "it is still not sent twice");
 	succeed(run);
 	cr_expect_eq(run->stage, STAGE_SUCCEEDED);
-	cr_expect_eq(call(1).run, run, "the flow hears of its end");
+	cr_expect_eq(call(1).run, run->id, "the flow hears of its end");
 	cr_expect_eq(call(1).decision, DECISION_RUN);
 	run_unref(run);
 }
@@ -424,7 +365,7 @@ Test(work, an_operators_stop_answers_calls_until_start)
 	answer = call(3);
 	cr_expect_eq(answer.stage, STAGE_STOPPED);
 	cr_expect_eq(answer.why, WHY_OPERATOR);
-	cr_expect_null(answer.run, "an answer that is not remembered");
+	cr_expect_eq(answer.run, 0u, "an answer that is not remembered");
 	cr_expect_eq(work->queue.count, 1u, "a waiting call stays in the queue");
 	work->held = false;
 	cr_expect_eq(call(3).decision, DECISION_RUN);
@@ -507,8 +448,8 @@ Test(work, why_a_run_was_made_does_not_change_by_later_calls)
 	struct run *one, *two;
 
 	begin(settings("w"));
-	one = call(1).run;
-	two = call(2).run;
+	one = run_of(call(1).run);
+	two = run_of(call(2).run);
 	work_print_why(work, (enum why)one->why, one,
 		       (struct lw_slice){ one->form, one->form_size }, &first);
 	work_print_why(work, (enum why)two->why, two,
@@ -535,14 +476,389 @@ Test(work, its_statuses_are_those_of_its_latest_call)
 	cr_expect_str_eq(work_status(work).message, "no luck");
 }
 
-Test(work, history_is_bounded_and_what_is_remembered_stays)
+Test(work, statuses_are_bounded_and_what_is_remembered_stays)
 {
 	begin(settings("w"));
-	for (int i = 0; i < 2 * WORK_HISTORY; i++) {
+	for (int i = 0; i < 1000; i++) {
 		call(i);
 		succeed(take());
 	}
-	cr_expect_leq(work->history_count, (size_t)WORK_HISTORY);
-	cr_expect_eq(call(0).decision, DECISION_HIT);
 	cr_expect_eq(work->status_count, (size_t)WORK_STATUSES);
+	cr_expect_eq(call(0).decision, DECISION_HIT);
+	cr_expect_eq(call(0).run, 1u);
+}
+
+/* ---- runs that are only on record ------------------------------------------------------------------- */
+
+static void expect_in_memory(uint64_t id, bool expected)
+{
+	cr_expect_eq(runs_find(app->runs, id) != NULL, expected, "run %d", (int)id);
+}
+
+Test(work, a_hit_needs_no_run_in_memory_and_its_result_is_read_back)
+{
+	begin(settings("w"));
+	call(1);
+	succeed(take());
+	forget_runs();
+	expect_in_memory(1, false);
+	cr_expect_eq(call(1).decision, DECISION_HIT);
+	expect_in_memory(1, false);
+	expect_why(1, DECISION_HIT, "hit: succeeded as run 1 at 20");
+	expect_in_memory(1, true);
+	cr_expect_eq(run_of(1)->result.size, 1u);
+	cr_expect_eq(run_of(1)->result.data[0], 7);
+	forget_runs();
+	expect_in_memory(1, false);
+}
+
+Test(work, its_status_and_why_a_call_is_held_are_read_back)
+{
+	begin(settings("w"));
+	call(1);
+	fail(take());
+	forget_runs();
+	cr_expect_eq(work_status(work).stage, STAGE_FAILED);
+	cr_expect_str_eq(work_status(work).message, "no luck");
+	cr_expect_str_eq(work_latest(work)->reason, "exit status 3");
+	forget_runs();
+	expect_why(1, DECISION_HELD, "held: failed 1 time, last: no luck");
+	forget_runs();
+	expect_why(2, DECISION_RUN, "runs: argument 1 was 1, is 2");
+}
+
+static bool is_call_of(const struct run *run, int64_t value)
+{
+	struct lw_slice call = call_of(value);
+
+	return run->call.size == call.size && memcmp(run->call.data, call.data, call.size) == 0;
+}
+
+Test(work, what_is_only_on_record_can_be_retried)
+{
+	struct run *run;
+
+	begin(settings("w"));
+	for (int i = 1; i <= 3; i++) {
+		call(i);
+		fail(take());
+	}
+	call(4);
+	succeed(take());
+	forget_runs();
+	cr_expect_eq(work_retry(work, call_of(2), NULL), 1);
+	run = take();
+	cr_expect_eq(run->id, 5u);
+	cr_expect_eq(run->why, WHY_RETRY);
+	cr_expect(is_call_of(run, 2));
+	succeed(run);
+	forget_runs();
+	cr_expect_eq(work_retry(work, (struct lw_slice){ 0 }, NULL), 2, "all that failed");
+	cr_expect_eq(work->queue.first->id, 6u, "in the order they were made");
+	cr_expect(is_call_of(work->queue.first, 1));
+	cr_expect_eq(call(1).decision, DECISION_JOIN);
+	cr_expect_eq(call(2).decision, DECISION_HIT);
+	succeed(take());
+	succeed(take());
+	cr_expect_eq(work_retry(work, (struct lw_slice){ 0 }, NULL), -ENOENT);
+}
+
+Test(work, what_was_forgotten_is_so_on_record_too)
+{
+	begin(settings("w"));
+	call(1);
+	succeed(take());
+	call(2);
+	succeed(take());
+	forget_runs();
+	cr_expect_eq(work_forget(work, call_of(1), 0, NULL), 1);
+	forget_runs();
+	cr_expect_eq(run_of(1)->flags, 0);
+	cr_expect_eq(run_of(2)->flags, STORE_RUN_KEPT);
+	cr_expect_eq(run_of(1)->stage, STAGE_SUCCEEDED, "its run stays in the history");
+}
+
+Test(work, forgetting_what_was_over_before_a_time_leaves_the_later_ones)
+{
+	begin(settings("w"));
+	for (int i = 1; i <= 3; i++) {
+		struct run *run;
+
+		call(i);
+		run = take();
+		succeed(run);
+		cache_find(app->cache, run->key, (struct lw_slice){ run->form, run->form_size })
+			->ended = i;
+	}
+	call(4); /* waits */
+	cr_expect_eq(work_forget(work, (struct lw_slice){ 0 }, 2, NULL), 1);
+	cr_expect_eq(call(2).decision, DECISION_HIT);
+	cr_expect_eq(call(3).decision, DECISION_HIT);
+	cr_expect_eq(call(4).decision, DECISION_JOIN);
+	cr_expect_eq(work_forget(work, (struct lw_slice){ 0 }, INT64_MAX, NULL), 2,
+		     "all that are over");
+	succeed(take());
+	cr_expect_eq(call(4).decision, DECISION_HIT);
+	cr_expect_eq(call(1).decision, DECISION_RUN);
+}
+
+Test(work, forgetting_leaves_other_works_alone)
+{
+	struct work *other;
+	struct answer answer;
+
+	begin(settings("w"));
+	other = add_work(settings("other"));
+	call(1);
+	succeed(take());
+	cr_assert_eq(work_call(other, call_to(other, 1), FROM_FLOW, &answer, NULL), 0);
+	succeed(take_of(other));
+	cr_expect_eq(work_forget(work, (struct lw_slice){ 0 }, 0, NULL), 1);
+	cr_assert_eq(work_call(other, call_to(other, 1), FROM_FLOW, &answer, NULL), 0);
+	cr_expect_eq(answer.decision, DECISION_HIT);
+}
+
+Test(work, beyond_cache_max_the_call_used_longest_ago_runs_again)
+{
+	struct config *config = config_new();
+
+	config->app.cache_max = 2;
+	open_loop();
+	open_quiet_app(config);
+	work = add_work(settings("w"));
+	for (int i = 1; i <= 3; i++) {
+		call(i);
+		succeed(take());
+	}
+	cr_expect_eq(call(2).decision, DECISION_HIT);
+	cr_expect_eq(call(3).decision, DECISION_HIT);
+	forget_runs();
+	cr_expect_eq(run_of(1)->flags, 0, "it is forgotten on record too");
+	cr_expect_eq(call(1).decision, DECISION_RUN);
+}
+
+Test(work, long_calls_hit_when_their_forms_were_dropped)
+{
+	struct config *config = config_new();
+	LW_AUTO_BUF call = { 0 };
+	struct answer answer;
+
+	config->app.form_cache = 0;
+	open_loop();
+	open_quiet_app(config);
+	work = add_work(settings("w"));
+	for (int i = 0; i < 20; i++) {
+		LW_AUTO(lw_free) char *argument = lw_format("%0200d", i % 10);
+
+		if (i == 10)
+			forget_runs();
+		call.size = 0;
+		lw_buf_add(&call, work->head.data, work->head.size);
+		lw_put_list(&call, 1);
+		lw_put_cstr(&call, argument);
+		lw_put_map(&call, 0);
+		cr_assert_eq(work_call(work, lw_buf_slice(&call), FROM_FLOW, &answer, NULL), 0);
+		cr_expect_eq(answer.decision, i < 10 ? DECISION_RUN : DECISION_HIT, "call %d", i);
+		if (i < 10)
+			succeed(take());
+	}
+}
+
+/* ---- attempts that nobody saw the end of -------------------------------------------------------------- */
+
+Test(work, a_lost_run_goes_back_to_the_head_of_the_queue_and_is_held_the_third_time)
+{
+	struct run *run = NULL;
+
+	begin(settings("w"));
+	call(1);
+	call(2);
+	for (uint32_t i = 1; i <= 2; i++) {
+		run = take();
+		work_on_run_unknown(work, run);
+		cr_expect_eq(run->lost, i);
+		cr_expect_eq(run->failures, 0u, "it costs no retry");
+		cr_expect_eq(run->stage, STAGE_PENDING);
+		cr_expect_str_eq(run->reason, "lost");
+		cr_expect_eq(work->queue.first, run);
+	}
+	work_on_run_unknown(work, take());
+	cr_expect_eq(run->stage, STAGE_FAILED);
+	cr_expect_str_eq(run->reason, "lost");
+	cr_expect_eq(call(1).decision, DECISION_HELD);
+}
+
+Test(work, with_lost_fail_a_lost_run_fails_at_once)
+{
+	struct work_config *config = settings("w");
+	struct run *run;
+
+	config->lost = LOST_FAIL;
+	config->retries = 5;
+	begin(config);
+	call(1);
+	run = take();
+	work_on_run_unknown(work, run);
+	cr_expect_eq(run->stage, STAGE_FAILED);
+	cr_expect_eq(run->attempt, 1u, "at most once");
+	cr_expect(call(1).raises);
+}
+
+Test(work, a_run_that_was_being_ended_when_nobody_watched_ends_as_was_asked)
+{
+	static const struct {
+		enum ending ending;
+		enum stage stage;
+		const char *reason;
+	} rows[] = {
+		{ ENDING_STOPPED, STAGE_STOPPED, "stopped by operator" },
+		{ ENDING_TIMEOUT, STAGE_FAILED, "timeout" },
+		{ ENDING_REQUEUE, STAGE_PENDING, "restart" },
+	};
+
+	begin(settings("w"));
+	work->config->timeout = 1000000;
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		struct run *run;
+
+		call((int64_t)i);
+		run = take();
+		work_set_ending(work, run, rows[i].ending, "stopped by operator");
+		work_on_run_unknown(work, run);
+		cr_expect_eq(run->stage, rows[i].stage, "row %zu", i);
+		cr_expect_str_eq(run->reason, rows[i].reason);
+		cr_expect_eq(run->lost, 0u);
+	}
+	cr_expect_eq(work->timeouts, 1u);
+}
+
+/* ---- other settings ------------------------------------------------------------------------------------- */
+
+/* A process of an earlier supervisor, as it is found on record: it counts as one. */
+static void pretend_process(void)
+{
+	static const struct worker_row row = {
+		.id = 1,
+		.work = 1,
+		.incarnation = 1,
+		.pid = INT32_MAX, /* nobody's */
+		.boot = { (const uint8_t *)"boot", 4 },
+		.token = { (const uint8_t *)"0123456789abcdef0123456789abcdef", WORKER_TOKEN },
+	};
+
+	worker_restore(work->workers[0], &row);
+	cr_assert(work_has_process(work));
+}
+
+Test(work, without_a_process_other_settings_hold_when_the_turn_ends)
+{
+	struct work_config *config = settings("w");
+
+	begin(settings("w"));
+	call(1);
+	succeed(take());
+	config->processes = 3;
+	config->retries = 7;
+	work_take_config(work, config, false);
+	cr_expect_eq(work->config, config);
+	one_turn();
+	cr_expect_not(work->renewing);
+	cr_assert_eq(work->worker_count, 3u);
+	cr_expect_not_null(work->workers[2]);
+	cr_expect_eq(call(1).decision, DECISION_HIT, "what it remembers stays");
+}
+
+Test(work, a_cache_version_that_changes_makes_other_calls_and_going_back_hits_again)
+{
+	struct work_config *versions[2] = { settings("w"), settings("w") };
+
+	begin(settings("w"));
+	call(1);
+	succeed(take());
+	versions[0]->cache_version = lw_strdup("v2");
+	work_take_config(work, versions[0], false);
+	cr_expect_eq(call(1).decision, DECISION_RUN);
+	succeed(take());
+	work_take_config(work, versions[1], false);
+	cr_expect_eq(call(1).decision, DECISION_HIT);
+	cr_expect_eq(call(1).run, 1u);
+}
+
+Test(work, settings_that_the_process_does_not_mind_are_taken_over_beside_it)
+{
+	struct work_config *config = settings("w");
+
+	begin(settings("w"));
+	pretend_process();
+	work_take_config(work, settings("w"), false);
+	cr_expect_not(work->renewing, "the same ones");
+	config->retries = 7;
+	config->stop_timeout = 1;
+	work_take_config(work, config, false);
+	cr_expect_not(work->renewing);
+	cr_expect_not(work->workers[0]->asked);
+	cr_expect_eq(work->config->retries, 7);
+}
+
+Test(work, settings_that_make_another_process_renew_it)
+{
+	struct work_config *config = settings("w");
+	struct worker *worker;
+
+	begin(settings("w"));
+	call(1);
+	pretend_process();
+	worker = work->workers[0];
+	words_add(&config->env, "A=1");
+	config->processes = 2;
+	work_take_config(work, config, false);
+	cr_expect(work->renewing);
+	cr_expect(worker->asked, "it is to end");
+	cr_expect_eq(work->worker_count, 1u, "the pool changes when it is gone");
+	cr_expect_eq(call(1).decision, DECISION_JOIN);
+	worker->state = WORKER_DOWN; /* as if it had ended, tree and all */
+	worker_forget_process(worker);
+	work_on_gone(work, worker);
+	UNTIL(!work->renewing);
+	cr_expect_eq(work->worker_count, 2u);
+	UNTIL(worker_state(work->workers[0]) == WORKER_QUEUED); /* a call waits */
+}
+
+Test(work, one_that_comes_back_with_the_same_settings_keeps_its_port)
+{
+	struct work_config *config = settings("w"), *same = settings("w"), *other = settings("w");
+	int64_t port;
+
+	config->port = same->port = other->port = CONFIG_PORT_AUTO;
+	begin(config);
+	port = work->port;
+	cr_expect_gt(port, 0);
+	work_retire(work);
+	work_take_config(work, same, false);
+	cr_expect_eq(work->port, port);
+	cr_expect_not(work->retired);
+	work_retire(work);
+	words_add(&other->env, "A=1");
+	work_take_config(work, other, false);
+	one_turn();
+	cr_expect_not(work->renewing);
+	cr_expect_gt(work->port, 0, "settled anew");
+}
+
+/* ---- a record that cannot be written ---------------------------------------------------------------------- */
+
+Test(work, no_run_is_given_to_a_process_while_the_record_cannot_be_written)
+{
+	begin(settings("w"));
+	settle_record();
+	limit_files(0);
+	call(1);
+	UNTIL(!journal_takes_runs(app->journal));
+	one_turn();
+	cr_expect_eq(call(2).decision, DECISION_RUN, "calls are taken in");
+	cr_expect_eq(work->queue.count, 2u);
+	limit_files(RLIM_INFINITY);
+	UNTIL(journal_takes_runs(app->journal));
+	settle_record();
+	cr_expect_eq(run_of(2)->recorded, true);
 }

@@ -1,30 +1,21 @@
 /* links: lw_supervisor
  * test_worker_fsm.c - a child's life: every state with every event, and its page. */
-#include <criterion/criterion.h>
-#include <string.h>
-
-#include "app.h"
 #include "lw_log.h"
-#include "worker_private.h"
+#include "on_record.h"
 
-static struct loop *loop;
-static struct app *app;
 static struct work *work;
 
 static void set_up(void)
 {
-	struct work_config *settings = work_config_new("w");
-
-	settings->processes = 1;
-	cr_assert_eq(loop_new(&loop, NULL), 0);
-	cr_assert_eq(app_new(loop, config_new(), NULL, &app, NULL), 0);
-	cr_assert_eq(app_work_add(app, settings, false, &work, NULL), 0);
+	open_loop();
+	open_quiet_app(config_new());
+	work = add_work(settings("w"));
 }
 
 static void tear_down(void)
 {
-	app_free(app);
-	loop_free(loop);
+	close_app();
+	close_loop();
 }
 
 TestSuite(worker_fsm, .init = set_up, .fini = tear_down);
@@ -65,8 +56,9 @@ Test(worker_fsm, an_event_that_a_state_does_not_expect_changes_nothing)
 /* Whatever happens, the end of the process is noticed and a stop is possible. */
 Test(worker_fsm, every_state_with_a_process_hears_of_its_end_and_of_a_stop)
 {
-	static const enum worker_state living[] = { WORKER_STARTING, WORKER_IDLE, WORKER_BUSY,
-						    WORKER_DISCONNECTED, WORKER_STOPPING };
+	static const enum worker_state living[] = { WORKER_STARTING, WORKER_IDLE,
+						    WORKER_BUSY,     WORKER_DISCONNECTED,
+						    WORKER_FOUND,    WORKER_STOPPING };
 	LW_AUTO_BUF moves = { 0 };
 
 	worker_moves_print(&moves);
