@@ -54,9 +54,11 @@ static void stop_now(struct worker *worker)
 		act_kill(worker);
 		return;
 	}
+	/* First, so that it finds nobody who is on the way out: the leak check of a sanitizer stops
+	 * its process with SIGSTOP, and would wait for that for ever. */
+	signal_group(worker, SIGCONT);
 	send_stop(worker);
 	signal_group(worker, (int)worker->work->config->stop_signal);
-	signal_group(worker, SIGCONT);
 }
 
 static void on_recorded(struct journal_wait *wait, int r)
