@@ -422,13 +422,6 @@ void describe_works(const struct app *app, bool brief, struct lw_buf *out)
 	js_close(out, ']');
 }
 
-static const char *const app_stages[] = {
-	[APP_STARTING] = "starting",
-	[APP_RUNNING] = "running",
-	[APP_STOPPING] = "stopping",
-	[APP_OVER] = "over",
-};
-
 static void describe_last_pass(const struct app *app, struct lw_buf *out)
 {
 	js_key(out, "last_pass");
@@ -474,7 +467,7 @@ void describe_app(const struct app *app, struct lw_buf *out)
 	TEXT("name", slash != NULL ? slash + 1 : path);
 	TEXT("path", path);
 	TEXT("state_dir", app->state_dir);
-	TEXT("stage", app_stages[app->stage]);
+	TEXT("stage", app_stage_name(app->stage));
 	TEXT("reason", app->end_reason);
 	COUNT("pid", (uint64_t)getpid());
 	TEXT("version", LW_VERSION);

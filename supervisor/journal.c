@@ -595,12 +595,6 @@ void journal_flags(struct journal *journal, struct run *run, uint64_t id, uint8_
 	note(journal);
 }
 
-void journal_forgotten(struct journal *journal, uint32_t work)
-{
-	store_put_forgotten(&journal->open, work);
-	note(journal);
-}
-
 void journal_work(struct journal *journal, const struct work_row *row)
 {
 	store_put_work(&journal->open, row);

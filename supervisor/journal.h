@@ -60,7 +60,6 @@ const uint8_t *journal_secret(const struct journal *journal); /* LW_KEY_SECRET b
 /* Note a change; the journal copies what it needs, of a run when the turn ends. */
 void journal_run(struct journal *journal, struct run *run);
 void journal_flags(struct journal *journal, struct run *run, uint64_t id, uint8_t flags);
-void journal_forgotten(struct journal *journal, uint32_t work); /* store_put_forgotten() */
 void journal_work(struct journal *journal, const struct work_row *row);
 void journal_worker(struct journal *journal, const struct worker_row *row);
 void journal_worker_gone(struct journal *journal, uint64_t worker);

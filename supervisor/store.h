@@ -85,9 +85,7 @@ void store_put_run_new(struct lw_buf *batch, const struct run_row *row); /* INSE
 /* All but work, by, why, created, form, call: those of the row that is there stay, and are not
  * encoded. */
 void store_put_run(struct lw_buf *batch, const struct run_row *row);
-void store_put_flags(struct lw_buf *batch, uint64_t run, uint8_t flags); /* of one run */
-/* No run of it that is over is KEPT any more. Takes some 4 s for a million of them. */
-void store_put_forgotten(struct lw_buf *batch, uint32_t work);
+void store_put_flags(struct lw_buf *batch, uint64_t run, uint8_t flags);   /* of one run */
 void store_put_work(struct lw_buf *batch, const struct work_row *row);     /* UPSERT by id */
 void store_put_worker(struct lw_buf *batch, const struct worker_row *row); /* UPSERT by id */
 void store_put_applied(struct lw_buf *batch, uint64_t worker, uint64_t applied);

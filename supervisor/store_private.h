@@ -80,7 +80,6 @@ enum store_op_code {
 	OP_RUN_NEW,
 	OP_RUN,
 	OP_FLAGS,
-	OP_FORGOTTEN,
 	OP_WORK,
 	OP_WORKER,
 	OP_APPLIED,

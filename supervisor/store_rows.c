@@ -83,7 +83,6 @@ static const struct column mark_columns[] = {
 
 /* Parts of a row, for changes of one thing. */
 static const struct column flags_columns[] = { RUN(ID, id, STAYS) RUN(U8, flags, MOVES) };
-static const struct column forgotten_columns[] = { RUN(U32, work, STAYS) };
 static const struct column applied_columns[] = { WORKER(ID, id) WORKER(U64, applied) };
 /* clang-format on */
 
@@ -95,7 +94,6 @@ const struct shape store_worker_shape = SHAPE("workers", worker_columns, 1);
 const struct shape store_state_shape  = SHAPE("state",   state_columns,  2);
 const struct shape store_mark_shape   = SHAPE("marks",   mark_columns,   1);
 static const struct shape flags_shape       = SHAPE("runs",    flags_columns,     1);
-static const struct shape forgotten_shape   = SHAPE("runs",    forgotten_columns, 1);
 static const struct shape applied_shape     = SHAPE("workers", applied_columns,   1);
 /* Their keys alone. */
 static const struct shape worker_gone_shape = { "workers", applied_columns, 1, 1 };
@@ -105,9 +103,6 @@ const struct store_op store_ops[OPS_N] = {
 	[OP_RUN_NEW]     = { &store_run_shape,    STORE_INSERT, NULL },
 	[OP_RUN]         = { &store_run_shape,    STORE_UPDATE, NULL },
 	[OP_FLAGS]       = { &flags_shape,        STORE_UPDATE, NULL },
-	[OP_FORGOTTEN]   = { &forgotten_shape,    STORE_OTHER,
-			     "UPDATE runs SET flags = flags & ~1"
-			     " WHERE work = ?1 AND stage >= 4 AND (flags & 1) = 1" },
 	[OP_WORK]        = { &store_work_shape,   STORE_UPSERT, NULL },
 	[OP_WORKER]      = { &store_worker_shape, STORE_UPSERT, NULL },
 	[OP_APPLIED]     = { &applied_shape,      STORE_UPDATE, NULL },
@@ -298,11 +293,6 @@ void store_put_run(struct lw_buf *batch, const struct run_row *row)
 void store_put_flags(struct lw_buf *batch, uint64_t run, uint8_t flags)
 {
 	put_op(batch, OP_FLAGS, &(struct run_row){ .id = run, .flags = flags });
-}
-
-void store_put_forgotten(struct lw_buf *batch, uint32_t work)
-{
-	put_op(batch, OP_FORGOTTEN, &(struct run_row){ .work = work });
 }
 
 void store_put_work(struct lw_buf *batch, const struct work_row *row)

@@ -148,22 +148,6 @@ Test(store, flags_are_set_for_one_run)
 	expect_load("K1\n");
 }
 
-Test(store, a_forgotten_work_keeps_only_what_is_not_over)
-{
-	struct run_row forgotten = plain_run(1);
-
-	put(1, 1, STAGE_SUCCEEDED, STORE_RUN_KEPT | STORE_RUN_UNDELIVERED);
-	put(2, 2, STAGE_SUCCEEDED, STORE_RUN_KEPT);
-	put(3, 1, STAGE_RUNNING, STORE_RUN_KEPT);
-	put(4, 1, STAGE_STOPPED, STORE_RUN_KEPT);
-	store_put_forgotten(&batch, 1);
-	apply();
-	expect_load("K2\nO3\n");
-	forgotten.stage = STAGE_SUCCEEDED;
-	forgotten.flags = STORE_RUN_UNDELIVERED;
-	expect_read(&forgotten);
-}
-
 Test(store, the_last_run_and_who_the_store_is_outlive_its_closing)
 {
 	LW_AUTO(lw_free) char *id = lw_strdup(store_id(store));
@@ -250,7 +234,7 @@ Test(store, a_spoiled_run_is_refused_or_is_another_run)
 	cr_assert_gt(refused, 1000);
 }
 
-#define CHANGES 11
+#define CHANGES 10
 
 /* One change of each kind, and where each ends. */
 static void put_one_of_each(size_t ends[CHANGES])
@@ -262,7 +246,6 @@ static void put_one_of_each(size_t ends[CHANGES])
 	store_put_run_new(&batch, &run), ends[n++] = batch.size;
 	store_put_run(&batch, &changed), ends[n++] = batch.size;
 	store_put_flags(&batch, 1, 1), ends[n++] = batch.size;
-	store_put_forgotten(&batch, 1), ends[n++] = batch.size;
 	store_put_work(&batch, &(struct work_row){ 1, text("w"), text("s"), true, false });
 	ends[n++] = batch.size;
 	store_put_worker(&batch, &(struct worker_row){ .id = 1, .boot = text("b") });
