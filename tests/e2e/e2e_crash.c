@@ -446,7 +446,7 @@ TEST(a_retry_waits_for_the_rest_of_its_delay_under_the_next_supervisor)
 						 "end\n",
 		      "--no-prefix", NULL);
 	AWAIT(rig_is(rig_work("job"), "reason", "retry 1 of 1 after failed") &&
-	      rig_number(rig_status(), "journal.waiting") == 0);
+	      rig_number(rig_status(), "app.journal.waiting") == 0);
 	rig_signal(proc, SIGKILL);
 	CHECK_INT(rig_exit(proc), -SIGKILL);
 	due = rig_record("SELECT due FROM runs");
