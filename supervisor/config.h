@@ -245,7 +245,7 @@ enum option_kind {
 	O(interval, DURATION, interval, "1s", 0, CONFIG_YEAR, TAKEN,                                \
 	  "longest pause between passes; 0: a pass only when something changed")                   \
 	O(flow_timeout, DURATION, flow_timeout, "5s", 10000, 3600 * CONFIG_SECOND, TAKEN,           \
-	  "a pass that takes longer is interrupted and the app fails")                             \
+	  "a pass that takes more processor time is interrupted and the app fails")                \
 	O(flow_memory, SIZE, flow_memory, "64MiB", 1 << 20, INT64_C(1) << 40, FIXED,               \
 	  "most memory that the flow may use")                                                     \
 	O(timezone, ZONE, timezone, "", 0, 0, FIXED,                                \

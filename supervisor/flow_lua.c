@@ -212,11 +212,15 @@ LW_NORETURN static void die_stuck(const struct flow *flow, lua_State *L)
 	_exit(1);
 }
 
+/* Processor time of the one thread that runs passes: nothing in a pass waits, and that we were
+ * stopped, or the machine was busy, is not the flow's fault. */
+#define CLOCK_OF_PASS CLOCK_THREAD_CPUTIME_ID
+
 static int64_t clock_now(void)
 {
 	struct timespec now = { 0 };
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	(void)clock_gettime(CLOCK_OF_PASS, &now);
 	return (int64_t)now.tv_sec * CONFIG_SECOND + now.tv_nsec / 1000;
 }
 
@@ -269,7 +273,7 @@ static int timer_open(struct flow *flow, struct lw_err *err)
 	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
 	sigemptyset(&action.sa_mask);
 	if (sigaction(SIGNAL_OF_PASS, &action, NULL) < 0 ||
-	    timer_create(CLOCK_MONOTONIC, &event, &flow->timer) < 0)
+	    timer_create(CLOCK_OF_PASS, &event, &flow->timer) < 0)
 		return lw_err_sys(err, -errno, "cannot make the timer of flow_timeout");
 	flow->has_timer = true;
 	return 0;

@@ -158,7 +158,6 @@ static void apply(struct journal *journal, struct writer *writer)
 		__atomic_add_fetch(&journal->transactions, 1, __ATOMIC_RELAXED);
 	lw_buf_shrink(&writer->bytes, PENDING_KEPT);
 	writer->bytes.size = 0;
-	store_checkpoint(journal->store);
 }
 
 static void keep_up(struct journal *journal, struct writer *writer)
@@ -169,7 +168,10 @@ static void keep_up(struct journal *journal, struct writer *writer)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	__atomic_store_n(&journal->size, store_size(journal->store), __ATOMIC_RELAXED);
 	__atomic_store_n(&journal->changes, store_changes(journal->store), __ATOMIC_RELAXED);
-	if (writer->result < 0 || now.tv_sec - writer->upkeep.tv_sec < UPKEEP_EVERY)
+	if (writer->result < 0)
+		return;
+	store_checkpoint(journal->store);
+	if (now.tv_sec - writer->upkeep.tv_sec < UPKEEP_EVERY)
 		return;
 	writer->upkeep = now;
 	/* What was not deleted now is so later; an error shows at the next batch as well. */
@@ -232,9 +234,11 @@ static void *write_batches(void *context)
 			pthread_mutex_unlock(&journal->lock);
 			apply(journal, &writer);
 			do_tasks(journal, &writer);
-			keep_up(journal, &writer);
 			pthread_mutex_lock(&journal->lock);
 			publish(journal, &writer);
+			pthread_mutex_unlock(&journal->lock);
+			keep_up(journal, &writer); /* whoever waits knows by now */
+			pthread_mutex_lock(&journal->lock);
 		} while (leave && writer.result == 0 &&
 			 writer.batch != journal->shared.pending_batch);
 	}
