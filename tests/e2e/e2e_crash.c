@@ -438,7 +438,7 @@ TEST(a_retry_waits_for_the_rest_of_its_delay_under_the_next_supervisor)
 
 	setenv("EXECUTIONS", rig_path("executions"), 1);
 	proc = rig_up("work 'job' { " SERVE("1") ", parallel = true, retries = 1,\n"
-						 "  retry_delay = 1, retry_jitter = 0,"
+						 "  retry_delay = 4, retry_jitter = 0,"
 						 "  env = { EXECUTIONS = lw.env('EXECUTIONS') } }\n"
 						 "function flow()\n"
 						 "  if job:run{ act = 'fail', ['until'] = 2 "
