@@ -149,6 +149,7 @@ struct wait {
 	char *why;
 	struct lw_slice rows; /* that the journal found, while finish() runs */
 	size_t count;         /* calls that were forgotten, or are retried */
+	bool waited;          /* the client wants to know how it ended */
 	bool for_end;         /* of the app: answered when the server closes */
 	json_t *body;         /* of a request that is served again, or NULL */
 };
@@ -207,6 +208,7 @@ static struct wait *wait_new(struct ask *ask, void (*finish)(struct wait *wait))
 	wait->app = ask->app;
 	wait->work = ask->work;
 	wait->finish = finish;
+	wait->waited = ask->wait;
 	ask->request->waiting = wait;
 	ask->request->gone = wait_gone;
 	return wait;
@@ -499,8 +501,14 @@ static void do_read_state(struct ask *ask)
 
 static void finish_work(struct wait *wait)
 {
+	const struct worker *stuck = wait->waited ? work_stuck(wait->work) : NULL;
 	LW_AUTO_BUF out = { 0 };
 
+	if (stuck != NULL) {
+		failf(wait->request, 500, "cannot_kill", "work '%s': %s", wait->work->config->name,
+		      worker_info(stuck).error);
+		return;
+	}
 	describe_one(wait->work, wait->runs, wait->run_count, &out);
 	answer(wait->request, &out);
 }

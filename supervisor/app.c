@@ -647,13 +647,30 @@ static void on_over(struct loop_task *task)
 	app->on_over(app);
 }
 
+/* What cannot be killed is left, by name, to the next supervisor. */
+static void fail_to_end(struct app *app, const struct work *stuck)
+{
+	app->exit_status = 1;
+	free(app->end_reason);
+	app->end_reason = lw_format("work '%s': %s", stuck->config->name,
+				    worker_info(work_stuck(stuck)).error);
+}
+
 void app_on_gone(struct app *app)
 {
+	const struct work *stuck = NULL;
+
 	if (app->stage != APP_STOPPING || app->keep_works)
 		return;
-	for (size_t i = 0; i < app->work_count; i++)
-		if (work_has_process(app->works[i]))
+	for (size_t i = 0; i < app->work_count; i++) {
+		if (!work_has_process(app->works[i]))
+			continue;
+		if (work_stuck(app->works[i]) == NULL)
 			return;
+		stuck = app->works[i];
+	}
+	if (stuck != NULL)
+		fail_to_end(app, stuck);
 	loop_post(app->loop, LOOP_LATE, &app->over_task);
 }
 

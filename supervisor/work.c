@@ -395,6 +395,14 @@ bool work_has_process(const struct work *work)
 	return false;
 }
 
+const struct worker *work_stuck(const struct work *work)
+{
+	for (size_t i = 0; i < work->worker_count; i++)
+		if (worker_info(work->workers[i]).stuck)
+			return work->workers[i];
+	return NULL;
+}
+
 bool work_is_up(const struct work *work)
 {
 	for (size_t i = 0; i < work->worker_count; i++) {

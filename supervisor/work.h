@@ -146,6 +146,8 @@ LW_MUST_USE int work_set_state(struct work *work, const char *name, struct lw_sl
 bool work_awaits_files(const struct work *work);
 
 bool work_has_process(const struct work *work);
+/* The worker whose process cannot be killed, or NULL. */
+const struct worker *work_stuck(const struct work *work);
 /* No process is on its way up or down: each serves, is down, waits for another try or gave up
  * (worker_info() says). */
 bool work_is_up(const struct work *work);
@@ -186,6 +188,8 @@ void work_on_run_lost(struct work *work, struct run *run, const char *reason, co
 /* The same for a process that nobody watched: what became of the run is not known. */
 void work_on_run_unknown(struct work *work, struct run *run);
 void work_on_gone(struct work *work, struct worker *worker);
+/* A process that is to end cannot be killed: whoever waits for that is told so. */
+void work_on_stuck(struct work *work);
 void work_on_state(struct work *work, struct lw_slice name, struct lw_slice value);
 void work_on_room(struct work *work);
 

@@ -180,6 +180,13 @@ static void replace_dead(struct work *work, struct worker *worker, struct worker
 		worker_start_later(worker, back_off(death.streak));
 }
 
+void work_on_stuck(struct work *work)
+{
+	watchers_tell(&work->gone_watchers);
+	watchers_tell(&work->up_watchers);
+	app_on_gone(work->app);
+}
+
 /* The last process with the old settings is gone. */
 void work_on_renew(struct loop_task *task)
 {

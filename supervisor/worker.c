@@ -239,6 +239,7 @@ struct worker_info worker_info(const struct worker *worker)
 		.last_death = worker->last_death,
 		.error = worker->error,
 		.sent = worker->runs.count + worker->answered.count,
+		.stuck = worker->stuck,
 	};
 }
 

@@ -53,6 +53,7 @@ struct worker_info {
 	const char *last_death; /* "exit status 1", "signal 9 (KILL)", or NULL */
 	const char *error;      /* what keeps it from starting, or was wrong on its channel */
 	size_t sent;            /* runs in its hands */
+	bool stuck;             /* what is to end cannot be killed; `error` names it */
 };
 
 struct worker *worker_new(struct work *work, uint64_t id, uint32_t slot); /* in the pool */

@@ -15,6 +15,8 @@
 #define KILL_AGAIN    1000000  /* us after a KILL that did not help */
 #define STATUS_EVERY  10000    /* us between two questions for the status of an adopted process */
 #define STATUS_TRIES  20
+#define KILLS_MOST    3   /* a second apart, of a process that does not end */
+#define SWEEPS_MOST   300 /* KILLs to what is left of a tree */
 
 /* ---- ending -------------------------------------------------------------------------------- */
 
@@ -95,13 +97,22 @@ WORKER_ACTION(hurry)
 	return worker->kill_at_once ? act_ask_to_stop(worker) : 0;
 }
 
+/* Nobody need wait for its end any more; it is tried for ever. */
+static void give_up_waiting(struct worker *worker)
+{
+	worker->stuck = true;
+	work_on_stuck(worker->work);
+}
+
 WORKER_ACTION(kill)
 {
 	worker_tree_signal(worker, SIGKILL);
 	signal_group(worker, SIGKILL);
-	if (++worker->kills == 3)
-		worker_note(worker, "does not end after SIGKILL");
 	loop_timer_set(&worker->timer, KILL_AGAIN);
+	if (++worker->kills == KILLS_MOST) {
+		worker_note(worker, "process %d cannot be killed", (int)worker->pid);
+		give_up_waiting(worker);
+	}
 	return 0;
 }
 
@@ -161,6 +172,7 @@ void worker_exited(struct worker *worker)
  * one look takes its last words. Then the rest of its tree. */
 WORKER_ACTION(end_tree)
 {
+	worker->stuck = false; /* the process itself did end */
 	loop_timer_stop(&worker->run_timer);
 	worker_channel_read(worker);
 	worker_channel_close(worker);
@@ -187,9 +199,11 @@ WORKER_ACTION(sweep)
 		output_drain(worker->output, true);
 		return worker_step(worker, WORKER_ON_GONE);
 	}
-	if (kill_now && ++worker->kills == 300)
+	loop_timer_set(&worker->timer, worker->kills < SWEEPS_MOST ? SWEEP_EVERY : KILL_AGAIN);
+	if (kill_now && ++worker->kills == SWEEPS_MOST) {
 		worker_tree_name_survivors(worker);
-	loop_timer_set(&worker->timer, worker->kills < 300 ? SWEEP_EVERY : KILL_AGAIN);
+		give_up_waiting(worker);
+	}
 	return 0;
 }
 

@@ -73,6 +73,7 @@ struct worker {
 	struct journal_wait recorded; /* before it is told */
 	bool kill_at_once;
 	unsigned kills; /* KILLs sent to this incarnation */
+	bool stuck;     /* it, or some of its tree, cannot be killed; `error` names one */
 	int64_t end_by; /* ENDING: when TERM turns into KILL; monotonic */
 	char *error;    /* see worker_info */
 
