@@ -50,7 +50,8 @@ static void free_group(pid_t pid)
 }
 
 #define CONF                                                                                       \
-	"work 'job' { program = { lw.env('FAKE'), 'serve' }, parallel = true, stop_timeout = 0.1 }\n" \
+	"work 'job' { program = { lw.env('FAKE'), 'serve' }, parallel = true, stop_timeout = 0.1 " \
+	"}\n"                                                                                      \
 	"work 'other' { program = { lw.env('FAKE'), 'serve' } }\n"                                 \
 	"function flow() job:run{ act = 'deaf' } end\n"
 
