@@ -63,7 +63,7 @@ static void put_work(const struct app *app, const struct work_config *fresh, str
 
 static void put_works(const struct app *app, const struct config *fresh, struct lw_buf *out)
 {
-	js_key(out, "works");
+	js_key(out, "changes");
 	js_open(out, '[');
 	for (size_t i = 0; i < app->work_count; i++)
 		if (leaves(app->works[i], fresh))

@@ -15,7 +15,7 @@
 
 /* What it did, or with `dry_run` would do, is appended to `out` as JSON:
  *   {"applied": true,
- *    "works": [{"work": "train", "does": "start|stop|restart|change", "key": "command"}, ...],
+ *    "changes": [{"work": "train", "does": "start|stop|restart|change", "key": "command"}, ...],
  *    "app":   [{"key": "interval", "does": "taken|fixed"}, ...]}
  * `key` is the option that made it so, or null; fixed: it holds from the next start of the
  * supervisor. Works that nothing happens to are left out. -errno: app.conf is wrong. */

@@ -22,14 +22,14 @@ static struct rig_answer reload(const char *conf, const char *query)
 static const char *says(struct rig_answer answer, const char *work)
 {
 	for (int i = 0;; i++) {
-		const char *name = rig_string(answer.json, rig_format("works.%d.work", i));
+		const char *name = rig_string(answer.json, rig_format("changes.%d.work", i));
 
 		if (name[0] == '\0')
 			return "";
 		if (strcmp(name, work) == 0)
 			return rig_format("%s %s",
-					  rig_string(answer.json, rig_format("works.%d.does", i)),
-					  rig_string(answer.json, rig_format("works.%d.key", i)));
+					  rig_string(answer.json, rig_format("changes.%d.does", i)),
+					  rig_string(answer.json, rig_format("changes.%d.key", i)));
 	}
 }
 
@@ -66,6 +66,23 @@ TEST(only_works_whose_settings_changed_are_touched)
 	CHECK_INT(pid_of("soft"), soft);
 	CHECK(pid_of("new") > 0);
 	CHECK_INT(rig_http("GET", "/api/v1/works/gone", NULL).status, 404);
+	rig_down(proc);
+}
+
+TEST(lwctl_says_what_a_reload_does)
+{
+	struct rig_proc *proc = rig_up("work 'job' " SERVE("") FLOW, NULL);
+	struct rig_answer answer;
+
+	rig_write("app.conf", "work 'job' " SERVE(", nice = 1") FLOW);
+	answer = rig_ctl("reload", "--dry-run", NULL);
+	CHECK_INT(answer.status, 0);
+	CHECK_HAS(answer.out, "job");
+	CHECK_HAS(answer.out, "nice");
+	answer = rig_ctl("reload", NULL);
+	CHECK_HAS(answer.out, "nice");
+	answer = rig_ctl("reload", NULL);
+	CHECK_HAS(answer.out, "nothing has changed");
 	rig_down(proc);
 }
 
