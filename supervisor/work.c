@@ -110,46 +110,57 @@ struct work *work_new(struct app *app, struct work_config *take, uint32_t row)
 
 #define PORT_KEY "$port" /* the settled port, beside the settings */
 
-static char *settings_text(const struct work *work)
+/* Those its processes run with; NULL: nobody can tell. */
+static json_t *settings_of(const struct work *work)
 {
-	json_t *json = work_config_to_json(work->config);
-	LW_AUTO_BUF text = { 0 };
+	json_t *json;
 
+	if (work->settings != NULL)
+		return json_loads(work->settings, 0, NULL);
+	json = work_config_to_json(work->config);
 	(void)json_object_del(json, "line");
 	json_object_set_new(json, PORT_KEY, json_integer(work->port));
+	return json;
+}
+
+static char *settings_text(const struct work *work)
+{
+	json_t *json = settings_of(work);
+	LW_AUTO_BUF text = { 0 };
+
 	lw_json_print(json, 0, &text);
 	json_decref(json);
 	return lw_strdup(lw_buf_text(&text));
 }
 
-static void note_row(const struct work *work)
+void work_record(struct work *work)
 {
-	const char *settings = work->settings != NULL ? work->settings : "";
-	struct work_row row = {
+	LW_AUTO(lw_free) char *text = NULL;
+	const char *settings;
+	struct work_row row;
+
+	if (!work->retired && !work->renewing) {
+		free(work->settings);
+		work->settings = NULL;
+	}
+	if (work->settings == NULL)
+		text = settings_text(work);
+	settings = text != NULL ? text : work->settings;
+	row = (struct work_row){
 		.id = work->row,
 		.name = { (const uint8_t *)work->config->name, strlen(work->config->name) },
 		.settings = { (const uint8_t *)settings, strlen(settings) },
 		.held = work->held,
 		.made_in_pass = work->made_in_pass,
 	};
-
 	journal_work(work->app->journal, &row);
-}
-
-void work_record(struct work *work)
-{
-	if (!work->retired && !work->renewing) {
-		free(work->settings);
-		work->settings = settings_text(work);
-	}
-	note_row(work);
 }
 
 /* What these settings mean for processes that run with those on record. */
 static enum reload consequence(const struct work *work, const struct work_config *take,
 			       int64_t *ret_port, const char **ret_key)
 {
-	json_t *old = work->settings != NULL ? json_loads(work->settings, 0, NULL) : NULL;
+	json_t *old = settings_of(work);
 	json_t *fresh = work_config_to_json(take);
 	enum reload reload = RELOAD_RENEWS;
 
@@ -177,6 +188,8 @@ void work_take_config(struct work *work, struct work_config *take, bool in_pass)
 	int64_t port;
 	enum reload reload = consequence(work, take, &port, &key);
 
+	if (work->settings == NULL)
+		work->settings = settings_text(work);
 	set_config(work, take);
 	work->retired = false;
 	work->made_in_pass = in_pass;

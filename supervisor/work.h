@@ -52,7 +52,7 @@ struct work {
 			  process, starts nothing, may come back */
 	bool stale;     /* app.conf was read again since it was made: it may get other settings */
 	bool renewing;  /* its processes end, to be started with other settings */
-	char *settings; /* its processes run with, as the record has them; or NULL */
+	char *settings; /* JSON its processes run with, where `config` has others; else NULL */
 	uint64_t seen_pass; /* full passes there had been when one made it last */
 	int64_t port;       /* settled, 0: none */
 
