@@ -20,7 +20,7 @@
 #define BEHIND       (16u << 20) /* pending bytes above which no run starts */
 #define DEAF         (64u << 20) /* and above which no worker is heard */
 #define CAUGHT_UP    (4u << 20)  /* and below which runs start again */
-#define PENDING_KEPT (1u << 20)  /* bytes of buffers that are kept */
+#define PENDING_KEPT (128 << 10) /* buffers that are larger are given back */
 #define RETRY_AFTER  1           /* s, when the store could not be written */
 #define UPKEEP_EVERY 1           /* s between two looks at what may be deleted, while it is busy */
 #define TRIM_MOST    2000        /* rows deleted at a time */
