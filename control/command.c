@@ -1,6 +1,7 @@
-/* command.c - the verbs: one table, and what each asks of the supervisor.
+/* command.c - the verbs, and what each asks of the supervisor.
  *
- * Called by main(). From the table come dispatch, arity, the options a verb takes, and help.
+ * Called by main(). From the table of requests (lw_requests.h) come dispatch, arity, the options a
+ * verb takes, and help.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lw_requests.h"
 #include "lw_statedir.h"
 #include "lwctl.h"
 
@@ -28,30 +30,6 @@ struct job {
 	bool unreadable;
 };
 
-/* clang-format off */
-#define STEER  (OPT_WAIT | OPT_NO_WAIT | OPT_TIMEOUT)
-#define FILTER (OPT_FAILED | OPT_STAGE | OPT_SINCE | OPT_LIMIT | OPT_BEFORE)
-/*        verb      arguments          min max options                does      sentence */
-#define COMMANDS(C)                                                                                               \
-	C(status,   "[WORK]",          0, 1,  OPT_TIMEOUT,           status,   "show the app and every work, or one")      \
-	C(works,    "",                0, 0,  OPT_TIMEOUT,           works,    "show every work")                          \
-	C(start,    "WORK",            1, 1,  STEER,                 steer,    "start a stopped work")                     \
-	C(stop,     "WORK",            1, 1,  STEER,                 steer,    "stop a work until start or restart")       \
-	C(restart,  "WORK",            1, 1,  STEER,                 steer,    "end the processes of a work and start new ones; its run begins again") \
-	C(kill,     "WORK",            1, 1,  STEER,                 steer,    "kill the processes of a work; its run is stopped") \
-	C(run,      "WORK [ARGS...]",  1, -1, STEER,                 run,      "make a call; --wait: and wait for its run") \
-	C(retry,    "WORK [ARGS...]",  1, -1, OPT_ALL | STEER,   retry,    "run again a call that failed or was stopped; --wait: and wait for its run") \
-	C(forget,   "WORK [ARGS...]",  1, -1, OPT_ALL | OPT_OLDER | OPT_TIMEOUT, forget, "forget a call, so that it runs again")     \
-	C(explain,  "WORK [ARGS...]",  1, -1, OPT_TIMEOUT,           explain,  "what a call would do, and why")            \
-	C(runs,     "[WORK]",          0, 1,  FILTER | OPT_TIMEOUT,  runs,     "show the latest runs of a work, or of all") \
-	C(show,     "ID",              1, 1,  OPT_TIMEOUT,           show,     "show one run, of all on record")           \
-	C(state,    "[PATCH]",         0, -1, OPT_TIMEOUT,           state,    "show the flow's state, or change it: JSON merge patch or name=value") \
-	C(reload,   "",                0, 0,  OPT_DRY | OPT_TIMEOUT, reload,   "read app.conf again and take over what has changed") \
-	C(backup,   "FILE",            1, 1,  OPT_TIMEOUT,           backup,   "copy the record of what ran to a new file") \
-	C(shutdown, "",                0, 0,  OPT_KEEP | STEER,      shutdown, "stop the works, then the app")             \
-	C(help,     "[VERB]",          0, 1,  0,                     help,     "show the verbs, or one")
-/* clang-format on */
-
 static int do_status(struct job *job);
 static int do_works(struct job *job);
 static int do_steer(struct job *job);
@@ -67,17 +45,53 @@ static int do_backup(struct job *job);
 static int do_shutdown(struct job *job);
 static int do_help(struct job *job);
 
-#define ROW(verb, arguments, min, max, options, does, sentence)                                    \
-	{ #verb, arguments, min, max, options, do_##does, sentence },
+/* Verbs that ask nobody. */
+#define LOCAL_VERBS(V) V(help, "[VERB]", help, "show the verbs, or one")
+
 static const struct command {
 	const char *verb;
 	const char *arguments;
-	int min, max; /* max -1: any number */
-	int options;
+	int body, query; /* LW_BODY_*, LW_QUERY_*: what it may ask for */
+	bool asks;       /* the supervisor */
 	int (*act)(struct job *job);
 	const char *sentence;
-} commands[] = { COMMANDS(ROW) };
-#undef ROW
+} commands[] = {
+#define VERB(method, path, who, serves, body, query, verb, arguments, by, sentence)                \
+	{ #verb, arguments, body, query, true, do_##by, sentence },
+#define NO_VERB(...)
+	LW_REQUESTS(VERB, NO_VERB)
+#undef VERB
+#undef NO_VERB
+#define LOCAL(verb, arguments, by, sentence)                                                       \
+	{ #verb, arguments, LW_BODY_NONE, LW_QUERY_NONE, false, do_##by, sentence },
+		LOCAL_VERBS(LOCAL)
+#undef LOCAL
+};
+
+/* Which options a verb takes: those of what its request may hold. */
+static int options_of(const struct command *command)
+{
+	/* clang-format off */
+	static const struct { int body, query, options; } rules[] = {
+		{ 0,             LW_QUERY_WAIT,     OPT_WAIT | OPT_NO_WAIT },
+		{ 0,             LW_QUERY_MAY_WAIT, OPT_WAIT | OPT_NO_WAIT },
+		{ 0,             LW_QUERY_LIMIT,    OPT_LIMIT },
+		{ 0,             LW_QUERY_STAGE,    OPT_STAGE | OPT_FAILED },
+		{ 0,             LW_QUERY_SINCE,    OPT_SINCE },
+		{ 0,             LW_QUERY_BEFORE,   OPT_BEFORE },
+		{ 0,             LW_QUERY_KEEP,     OPT_KEEP },
+		{ 0,             LW_QUERY_DRY,      OPT_DRY },
+		{ LW_BODY_ALL,   0,                 OPT_ALL },
+		{ LW_BODY_OLDER, 0,                 OPT_OLDER },
+	};
+	/* clang-format on */
+	int options = command->asks ? OPT_TIMEOUT : 0;
+
+	for (size_t i = 0; i < LW_COUNT(rules); i++)
+		if ((command->body & rules[i].body) != 0 || (command->query & rules[i].query) != 0)
+			options |= rules[i].options;
+	return options;
+}
 
 /* ---- failing ---------------------------------------------------------------------------------- */
 
@@ -882,7 +896,7 @@ static int help_one(const struct command *command)
 	(void)printf("usage: lwctl %s%s%s\n\n%s\n\n", command->verb,
 		     command->arguments[0] != '\0' ? " " : "", command->arguments,
 		     command->sentence);
-	options_help(stdout, command->options | OPT_EVERYWHERE);
+	options_help(stdout, options_of(command) | OPT_EVERYWHERE);
 	return LWCTL_DONE;
 }
 
@@ -898,15 +912,27 @@ static int do_help(struct job *job)
 
 /* ---- dispatch ----------------------------------------------------------------------------------------- */
 
+/* "WORK [ARGS...]": how many words a verb takes. */
+static void arity_of(const char *arguments, size_t *ret_least, size_t *ret_most)
+{
+	*ret_least = *ret_most = 0;
+	for (const char *at = arguments; *at != '\0'; at += strcspn(at, " "), at += *at == ' ') {
+		*ret_least += *at != '[';
+		*ret_most += 1;
+	}
+	if (strstr(arguments, "...") != NULL)
+		*ret_most = SIZE_MAX;
+}
+
 static int check_arity(const struct command *command, const struct job *job)
 {
-	bool few = job->word_count < (size_t)command->min;
-	bool many = command->max >= 0 && job->word_count > (size_t)command->max;
-	int odd = job->options.given & ~(command->options | OPT_EVERYWHERE);
+	int odd = job->options.given & ~(options_of(command) | OPT_EVERYWHERE);
+	size_t least, most;
 
-	if (few || many)
+	arity_of(command->arguments, &least, &most);
+	if (job->word_count < least || job->word_count > most)
 		return complain(LWCTL_USAGE, "too %s arguments (usage: lwctl %s%s%s)",
-				few ? "few" : "many", command->verb,
+				job->word_count < least ? "few" : "many", command->verb,
 				command->arguments[0] != '\0' ? " " : "", command->arguments);
 	if (odd != 0)
 		return complain(LWCTL_USAGE,

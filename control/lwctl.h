@@ -1,7 +1,7 @@
 /* lwctl.h - the command line of an operator: verbs, options, requests, tables.
  *
- * lwctl is a client of the control API. One table of commands (command.c) gives dispatch,
- * arity, help and the man page's list. Exit status: 0 done, 1 refused or failed, 2 usage,
+ * lwctl is a client of the control API. The table of requests (lw_requests.h) gives dispatch,
+ * arity, options, help and the man page's list. Exit status: 0 done, 1 refused or failed, 2 usage,
  * 3 no supervisor, 130 interrupted while waiting.
  */
 #ifndef LW_CONTROL_LWCTL_H

@@ -32,6 +32,7 @@ struct http_client {
 	struct lw_buf body; /* of a chunked request */
 	size_t head_size;   /* 0: the head is not read yet */
 	bool has_request;   /* with api.c */
+	bool streaming;     /* and the answer has begun */
 	bool closing;       /* when the output has left */
 	bool over;          /* retired */
 	uid_t uid;
@@ -120,6 +121,7 @@ static void free_bytes(const void *bytes, size_t size, void *context)
 
 static void end_request(struct http_client *client)
 {
+	client->streaming = false;
 	http_head_done(&client->request.head);
 	client->request = (struct http_request){ 0 };
 	client->has_request = false;
@@ -155,6 +157,51 @@ void http_reply(struct http_request *request, int status, struct lw_buf *out, co
 		client->closing = true;
 	send_reply(client, status, out, allow);
 	end_request(client);
+}
+
+/* ---- an answer in parts --------------------------------------------------------------- */
+
+void http_stream(struct http_request *request, const char *content_type)
+{
+	struct http_client *client = request->client;
+	bool chunked = request->head.takes_chunks;
+
+	client->streaming = true;
+	client->closing = !request->head.keep_alive || !chunked;
+	evbuffer_add_printf(bufferevent_get_output(client->bev),
+			    "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nCache-Control: no-store\r\n"
+			    "%s%s\r\n",
+			    content_type, chunked ? "Transfer-Encoding: chunked\r\n" : "",
+			    client->closing ? "Connection: close\r\n" : "");
+}
+
+void http_send(struct http_request *request, const void *bytes, size_t size)
+{
+	struct evbuffer *to = bufferevent_get_output(request->client->bev);
+
+	if (size == 0) /* would be the end */
+		return;
+	if (request->head.takes_chunks)
+		evbuffer_add_printf(to, "%zx\r\n", size);
+	(void)evbuffer_add(to, bytes, size);
+	if (request->head.takes_chunks)
+		(void)evbuffer_add(to, "\r\n", 2);
+}
+
+size_t http_unsent(const struct http_request *request)
+{
+	return unsent(request->client);
+}
+
+void http_end(struct http_request *request)
+{
+	struct http_client *client = request->client;
+
+	if (request->head.takes_chunks)
+		(void)evbuffer_add(bufferevent_get_output(client->bev), "0\r\n\r\n", 5);
+	end_request(client);
+	if (unsent(client) == 0) /* what was sent has left: nobody will tell */
+		(void)bufferevent_trigger(client->bev, EV_WRITE, BEV_TRIG_DEFER_CALLBACKS);
 }
 
 /* The request cannot be understood: the last thing this client hears. */
@@ -274,6 +321,8 @@ static void on_written(struct bufferevent *bev, void *context)
 	struct http_client *client = context;
 
 	(void)bev;
+	if (!client->over && client->streaming && client->request.drained != NULL)
+		client->request.drained(&client->request);
 	if (client->over || client->has_request)
 		return;
 	if (client->closing) {

@@ -4,8 +4,8 @@
  * our own user or root (SO_PEERCRED). A request must be whole within 10 s, with at most 64 KiB
  * of head and 20 MiB of body; 64 connections, the next is told 503. One request of a client is
  * in hand at a time and the next one is read when the reply has left, so that what is unread
- * is never more than one reply; a client that takes nothing for 10 s is closed. A client that
- * goes away ends its waiting, not the run.
+ * is never more than one reply, or a part of a stream; a client that takes nothing for 10 s is
+ * closed. A client that goes away ends its waiting, not the run.
  *
  * evhttp is not used: in libevent 2.1 it has no limit of connections, no deadline for a whole
  * request, no look at the peer before it speaks, and does not tell when a client that waits
@@ -45,10 +45,18 @@ struct http_request {
 	/* Set by api.c when it answers later. `gone`: the client went away, or the server
 	 * closes; the request must not be touched after it. */
 	void (*gone)(struct http_request *request, bool server_closes);
+	void (*drained)(struct http_request *request); /* of a stream: all of it has left */
 	void *waiting;
 };
 
 /* Sends a JSON body and ends the request. `out` is emptied. `allow` NULL: no Allow header. */
 void http_reply(struct http_request *request, int status, struct lw_buf *out, const char *allow);
+
+/* An answer in parts, for as long as the client stays: begin, send, end. Whoever sends keeps a
+ * cursor and sends more when `drained` is called, so that nobody buffers for a slow reader. */
+void http_stream(struct http_request *request, const char *content_type);
+void http_send(struct http_request *request, const void *bytes, size_t size);
+size_t http_unsent(const struct http_request *request); /* bytes */
+void http_end(struct http_request *request);
 
 #endif

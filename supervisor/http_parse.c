@@ -85,7 +85,8 @@ static int parse_request_line(char *line, size_t size, struct http_head *head, s
 	if (target == NULL || target[0] != '/')
 		return lw_err_set(err, -400, "the target of the request is no path");
 	query = strchr(target, '?');
-	head->keep_alive = version[7] != '0';
+	head->takes_chunks = version[7] != '0';
+	head->keep_alive = head->takes_chunks;
 	head->path = target;
 	head->query = query != NULL ? query + 1 : target + strlen(target);
 	if (query != NULL)

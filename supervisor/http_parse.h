@@ -20,8 +20,9 @@ struct http_head {
 	char *query;   /* behind its '?', or "" */
 	size_t length; /* Content-Length */
 	bool chunked;
-	bool expects;    /* Expect: 100-continue */
-	bool keep_alive; /* further requests may follow */
+	bool expects;      /* Expect: 100-continue */
+	bool keep_alive;   /* further requests may follow */
+	bool takes_chunks; /* HTTP/1.1: the answer may be in chunks */
 };
 void http_head_done(struct http_head *head);
 
