@@ -10,6 +10,7 @@
 #include "api_private.h"
 #include "describe.h"
 #include "lw_log.h"
+#include "site.h"
 
 #define PREFIX       "/api/v1/"
 #define RUNS_DEFAULT 20
@@ -105,11 +106,19 @@ static void fail_path(struct http_request *request, const char *path)
 	api_fail(request, 404, "no_such_path", lw_buf_text(&message), hint);
 }
 
+void api_fail_method(struct http_request *request, const char *allow, const char *message)
+{
+	LW_AUTO(lw_free) char *header = lw_format("Allow: %s\r\n", allow);
+	LW_AUTO_BUF out = { 0 };
+
+	api_error_body(&out, "wrong_method", message, NULL);
+	http_reply(request, &(struct http_answer){ .status = 405, .headers = header }, &out);
+}
+
 static void fail_method(struct http_request *request, const char *path)
 {
 	LW_AUTO_BUF allow = { 0 };
 	LW_AUTO_BUF message = { 0 };
-	LW_AUTO_BUF out = { 0 };
 	struct lw_slice segment;
 
 	for (size_t i = 0; i < LW_COUNT(rows); i++)
@@ -117,8 +126,7 @@ static void fail_method(struct http_request *request, const char *path)
 			lw_buf_printf(&allow, "%s%s", allow.size > 0 ? ", " : "", rows[i].method);
 	lw_buf_printf(&message, "'%.200s' does not take %.20s, but %s", request->head.path,
 		      request->head.method, lw_buf_text(&allow));
-	api_error_body(&out, "wrong_method", lw_buf_text(&message), NULL);
-	http_reply(request, 405, &out, lw_buf_text(&allow));
+	api_fail_method(request, lw_buf_text(&allow), lw_buf_text(&message));
 }
 
 static const struct row *find_row(struct http_request *request, struct lw_slice *ret_segment)
@@ -127,7 +135,7 @@ static const struct row *find_row(struct http_request *request, struct lw_slice 
 	bool known = false;
 
 	if (strncmp(path, PREFIX, strlen(PREFIX)) != 0) {
-		api_fail(request, 404, "no_such_path", "everything lies below " PREFIX, NULL);
+		site_serve(request);
 		return NULL;
 	}
 	path += strlen(PREFIX);
@@ -394,7 +402,9 @@ static void audit(const struct ask *ask)
 	const char *work = ask->work != NULL ? ask->work->config->name : ask->segment;
 	LW_AUTO_BUF line = { 0 };
 	LW_AUTO_BUF call = { 0 };
+	char who[HTTP_PEER_TEXT];
 
+	http_peer_print(&ask->peer, '=', who);
 	if (work != NULL && work[strspn(work, NAME_PLAIN)] == '\0')
 		lw_buf_printf(&line, " work=%s", work);
 	else if (work != NULL)
@@ -407,8 +417,7 @@ static void audit(const struct ask *ask)
 	}
 	if (ask->refused.code != 0)
 		add_field(&line, "refused", ask->refused.text);
-	lw_log(LW_LOG_INFO, "audit uid=%u pid=%d verb=%s%s", (unsigned)ask->uid, (int)ask->pid,
-	       ask->verb, lw_buf_text(&line));
+	lw_log(LW_LOG_INFO, "audit %s verb=%s%s", who, ask->verb, lw_buf_text(&line));
 }
 
 /* Everything that can be wrong with a request before its handler sees it. */
@@ -485,8 +494,7 @@ static void serve(struct http_request *request, json_t *take_body)
 		.request = request,
 		.app = request->app,
 		.search = { .stage = -1, .limit = RUNS_DEFAULT },
-		.uid = request->uid,
-		.pid = request->pid,
+		.peer = request->peer,
 		.body = take_body,
 	};
 	struct lw_slice segment = { 0 };
@@ -495,7 +503,7 @@ static void serve(struct http_request *request, json_t *take_body)
 
 	if (row == NULL) /* not of one that was held back */
 		return;
-	/* Whoever http.c lets in is an operator. */
+	/* Whoever is let in, by http.c or view.c, is an operator. */
 	ask.verb = row->rights == LW_OPERATOR ? row->name : NULL;
 	ask.wait = (row->query & LW_QUERY_MAY_WAIT) == 0;
 	if (check(&ask, row, segment)) {

@@ -14,9 +14,8 @@
 struct ask {
 	struct http_request *request;
 	struct app *app;
-	const char *verb; /* of the audit line; NULL: changes nothing */
-	uid_t uid;        /* for it, as the request is over by then */
-	pid_t pid;
+	const char *verb;      /* of the audit line; NULL: changes nothing */
+	struct http_peer peer; /* for it, as the request is over by then */
 	struct lw_err refused; /* the sentence, when it was */
 	char *segment;         /* that stood for "*", decoded; or NULL */
 	struct work *work;     /* when the path names one */
@@ -44,6 +43,8 @@ void api_fail(struct http_request *request, int status, const char *code, const 
 	      const char *hint);
 void api_failf(struct http_request *request, int status, const char *code, const char *format, ...)
 	LW_PRINTF(4, 5);
+/* 405; `allow` lists the methods that would do. */
+void api_fail_method(struct http_request *request, const char *allow, const char *message);
 /* As api_fail(), on record for the audit line. */
 void api_refuse(struct ask *ask, int status, const char *code, const char *message,
 		const char *hint);

@@ -33,7 +33,7 @@ void api_error_body(struct lw_buf *out, const char *code, const char *message, c
 void api_answer(struct http_request *request, struct lw_buf *out)
 {
 	lw_buf_add(out, "\n", 1);
-	http_reply(request, 200, out, NULL);
+	http_reply(request, &(struct http_answer){ .status = 200 }, out);
 }
 
 /* `hint` as nearest_hint() makes it: " (did you mean 'x'?)" or "". */
@@ -49,7 +49,7 @@ void api_fail(struct http_request *request, int status, const char *code, const 
 	else if (size > 0)
 		bare = lw_strdup(hint);
 	api_error_body(&out, code, message, bare);
-	http_reply(request, status, &out, NULL);
+	http_reply(request, &(struct http_answer){ .status = status }, &out);
 }
 
 /* As api_fail(), on record for the audit line. */

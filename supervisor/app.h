@@ -23,6 +23,7 @@ struct logs;
 struct launch;
 struct reaper;
 struct schedule;
+struct view;
 
 enum app_stage { APP_STARTING, APP_RUNNING, APP_STOPPING, APP_OVER };
 const char *app_stage_name(enum app_stage stage);
@@ -31,6 +32,7 @@ struct app {
 	struct loop *loop;
 	struct config *config;
 	struct flow *flow;
+	struct view *view; /* or NULL */
 	struct cache *cache;
 	struct runs *runs;
 	struct journal *journal;

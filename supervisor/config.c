@@ -264,9 +264,31 @@ static void text_done(void *member)
 	lw_free(*(char **)member);
 }
 
+static void view_preset(const struct config_option *option, void *member)
+{
+	struct view_address *view = member;
+
+	text_preset(option, &view->text);
+	view->written = false;
+}
+
+static bool view_same(const void *a, const void *b)
+{
+	const struct view_address *one = a, *other = b;
+
+	return text_same(&one->text, &other->text);
+}
+
 static json_t *view_json(const void *member)
 {
-	return *(char *const *)member != NULL ? text_json(member) : json_false();
+	const struct view_address *view = member;
+
+	return view->text != NULL ? text_json(&view->text) : json_false();
+}
+
+static void view_done(void *member)
+{
+	text_done(&((struct view_address *)member)->text);
 }
 
 /* The enums are read and written as what they are. */
@@ -562,8 +584,8 @@ static const struct kind kinds[OPTION_KINDS_N] = {
 	[OPTION_SIGNAL]   = { "a signal (\"TERM\" or a number)", signal_preset, whole_same, signal_json,
 			      NULL },
 	[OPTION_PORT]     = { "a port number or \"auto\"", port_preset, whole_same, port_json, NULL },
-	[OPTION_VIEW]     = { "an address (\"127.0.0.1:7501\") or false", text_preset, text_same, view_json,
-			      text_done },
+	[OPTION_VIEW]     = { "an address (\"127.0.0.1:7501\") or false", view_preset, view_same, view_json,
+			      view_done },
 	[OPTION_ZONE]     = { "a time zone (\"Europe/Berlin\")", text_preset, text_same, text_json,
 			      text_done },
 	[OPTION_FOLDER]   = { "a folder", text_preset, text_same, text_json, text_done },

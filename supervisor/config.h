@@ -84,10 +84,15 @@ struct work_config {
 	struct limits limits;
 };
 
+struct view_address {
+	char *text;   /* "127.0.0.1:7501", or NULL for view = false */
+	bool written; /* in app.conf: nothing else will do */
+};
+
 struct app_config {
-	char *path;       /* of app.conf, absolute */
-	char *folder;     /* it lies in, absolute */
-	char *view;       /* "127.0.0.1:7501", or NULL for view = false */
+	char *path;   /* of app.conf, absolute */
+	char *folder; /* it lies in, absolute */
+	struct view_address view;
 	int64_t interval; /* 0: only when something changed */
 	int64_t flow_timeout;
 	int64_t flow_memory; /* bytes */

@@ -246,20 +246,23 @@ static int read_port(const struct reader *reader, int index, void *member)
 static int read_view(const struct reader *reader, int index, void *member)
 {
 	const char *text = text_at(reader->L, index), *colon;
+	struct view_address *view = member;
 	char *end;
 	long port;
 
 	if (lua_isboolean(reader->L, index) && !lua_toboolean(reader->L, index)) {
-		replace(member, NULL);
+		replace(&view->text, NULL);
 		return 0;
 	}
 	colon = text != NULL ? strrchr(text, ':') : NULL;
 	if (colon == NULL || colon == text || strlen(text) > LW_NAME_MAX_TEXT)
 		return refuse(reader, index);
 	port = strtol(colon + 1, &end, 10);
-	if (colon[1] < '0' || colon[1] > '9' || *end != '\0' || port > 65535)
+	if (colon[1] < '0' || colon[1] > '9' || *end != '\0' || port > 65535 ||
+	    strlen(colon + 1) > 5)
 		return refuse(reader, index);
-	replace(member, lw_strdup(text));
+	replace(&view->text, lw_strdup(text));
+	view->written = true;
 	return 0;
 }
 

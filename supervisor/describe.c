@@ -5,6 +5,7 @@
 #include "describe.h"
 
 #include "lw_value.h"
+#include "view.h"
 
 /* ---- the writer --------------------------------------------------------------------- */
 
@@ -471,6 +472,7 @@ void describe_app(const struct app *app, struct lw_buf *out)
 	TEXT("reason", app->end_reason);
 	COUNT("pid", (uint64_t)getpid());
 	TEXT("version", LW_VERSION);
+	TEXT("view", app->view != NULL ? view_url(app->view) : NULL);
 	TIME("started", app->started);
 	SPAN("uptime", loop_wall(app->loop) - app->started);
 	COUNT("passes", app->passes);

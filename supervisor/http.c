@@ -1,11 +1,12 @@
-/* http.c - clients of control.sock: who may speak, one request at a time, its reply.
+/* http.c - clients of control.sock and of the view: one request at a time, its reply.
  *
- * Owned by the supervisor. A client is: reading a request (its deadline runs), or having one in
+ * Each listener is owned by the supervisor, or by view.c. A client is: reading a request (its deadline runs), or having one in
  * hand with api.c, or being sent a reply; then it reads again or is closed.
  */
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #define WRITE_SECONDS 10                 /* for a client that takes nothing */
 #define WRITE_TURN                                                                                 \
 	((size_t)1 << 20) /* written at a time: a status of thousands of works in few turns */
+#define ACCEPT_TURN  64   /* accepted at a time: a flood of clients does not hold up the turn */
 #define ACCEPT_PAUSE INT64_C(100000) /* when no descriptor is left */
 
 struct http_client {
@@ -35,14 +37,15 @@ struct http_client {
 	bool streaming;     /* and the answer has begun */
 	bool closing;       /* when the output has left */
 	bool over;          /* retired */
-	uid_t uid;
-	pid_t pid;
+	bool noted;         /* see struct http_request */
+	struct http_peer peer;
 	struct http_request request;
 };
 
 struct http {
 	struct app *app;
-	char *path;
+	const struct http_door *door;
+	char *path; /* of control.sock; else NULL */
 	int fd;
 	struct event *accept;
 	struct loop_timer pause;
@@ -131,31 +134,36 @@ static void end_request(struct http_client *client)
 	lw_buf_shrink(&client->body, KEEP_ROOM);
 }
 
-static void send_reply(struct http_client *client, int status, struct lw_buf *out,
-		       const char *allow)
+static void send_reply(struct http_client *client, const struct http_answer *answer,
+		       struct lw_buf *out)
 {
 	struct evbuffer *to = bufferevent_get_output(client->bev);
 
 	evbuffer_add_printf(to,
-			    "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
-			    "Cache-Control: no-store\r\nContent-Length: %zu\r\n",
-			    status, http_status_text(status), out->size);
-	if (allow != NULL)
-		evbuffer_add_printf(to, "Allow: %s\r\n", allow);
-	evbuffer_add_printf(to, "%s\r\n", client->closing ? "Connection: close\r\n" : "");
+			    "HTTP/1.1 %d %s\r\nCache-Control: %s\r\n"
+			    "X-Content-Type-Options: nosniff\r\n",
+			    answer->status, http_status_text(answer->status),
+			    answer->cache != NULL ? answer->cache : "no-store");
+	if (answer->status != 304) /* is without a body, and says nothing of it */
+		evbuffer_add_printf(to, "Content-Type: %s\r\nContent-Length: %zu\r\n",
+				    answer->type != NULL ? answer->type : "application/json",
+				    out->size);
+	evbuffer_add_printf(to, "%s%s\r\n", answer->headers != NULL ? answer->headers : "",
+			    client->closing ? "Connection: close\r\n" : "");
 	if (out->size > 0 &&
 	    evbuffer_add_reference(to, out->data, out->size, free_bytes, NULL) == 0)
 		*out = (struct lw_buf){ 0 }; /* handed over */
 	lw_buf_done(out);
 }
 
-void http_reply(struct http_request *request, int status, struct lw_buf *out, const char *allow)
+void http_reply(struct http_request *request, const struct http_answer *answer, struct lw_buf *out)
 {
 	struct http_client *client = request->client;
 
 	if (!request->head.keep_alive)
 		client->closing = true;
-	send_reply(client, status, out, allow);
+	client->noted = request->noted;
+	send_reply(client, answer, out);
 	end_request(client);
 }
 
@@ -181,6 +189,11 @@ void http_send(struct http_request *request, const void *bytes, size_t size)
 
 	if (size == 0) /* would be the end */
 		return;
+	if (unsent(request->client) > HTTP_UNSENT_MAX) { /* later: the sender is not done */
+		bufferevent_trigger_event(request->client->bev, BEV_EVENT_ERROR,
+					  BEV_TRIG_DEFER_CALLBACKS);
+		return;
+	}
 	if (request->head.takes_chunks)
 		evbuffer_add_printf(to, "%zx\r\n", size);
 	(void)evbuffer_add(to, bytes, size);
@@ -212,7 +225,7 @@ static void refuse(struct http_client *client, int status, const struct lw_err *
 	client->closing = true;
 	loop_timer_stop(&client->deadline);
 	api_error_body(&out, "bad_request", err->text, NULL);
-	send_reply(client, status, &out, NULL);
+	send_reply(client, &(struct http_answer){ .status = status }, &out);
 	client->in.size = 0;
 }
 
@@ -263,10 +276,10 @@ static void serve(struct http_client *client)
 	loop_timer_stop(&client->deadline);
 	request->client = client;
 	request->app = client->http->app;
-	request->uid = client->uid;
-	request->pid = client->pid;
+	request->peer = client->peer;
+	request->noted = client->noted;
 	client->has_request = true;
-	api_serve(request);
+	client->http->door->serve(request);
 	if (client->over)
 		return;
 	request->body = (struct lw_slice){ 0 };
@@ -379,14 +392,13 @@ static void turn_away(int fd, int status, const char *code, const char *sentence
 	lw_close(fd);
 }
 
-static void client_new(struct http *http, int fd, const struct ucred *peer)
+static void client_new(struct http *http, int fd, const struct http_peer *peer)
 {
 	static const struct timeval patience = { .tv_sec = WRITE_SECONDS };
 	struct http_client *client = LW_NEW(struct http_client);
 
 	client->http = http;
-	client->uid = peer->uid;
-	client->pid = peer->pid;
+	client->peer = *peer;
 	client->bev = bufferevent_socket_new(loop_base(http->app->loop), fd, BEV_OPT_CLOSE_ON_FREE);
 	if (client->bev == NULL)
 		lw_fatal("out of memory");
@@ -408,20 +420,16 @@ static void client_new(struct http *http, int fd, const struct ucred *peer)
 
 static void admit(struct http *http, int fd)
 {
-	struct ucred peer = { 0 };
-	socklen_t size = sizeof(peer);
+	struct http_peer peer = { 0 };
+	struct lw_err err;
+	int r = http->door->admit(fd, &peer, &err);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||
-	    (peer.uid != geteuid() && peer.uid != 0)) {
-		lw_log(LW_LOG_WARNING, "audit uid=%u pid=%d refused=control", (unsigned)peer.uid,
-		       (int)peer.pid);
-		turn_away(fd, 403, "forbidden",
-			  "only the user who runs the supervisor, and root, may use it");
-	} else if (http->count >= HTTP_CLIENTS_MAX) {
+	if (r < 0)
+		turn_away(fd, -r, "forbidden", err.text);
+	else if (http->count >= http->door->most)
 		turn_away(fd, 503, "too_many_clients", "too many clients are connected");
-	} else {
+	else
 		client_new(http, fd, &peer);
-	}
 }
 
 static void on_accept(evutil_socket_t listener, short what, void *context)
@@ -430,8 +438,7 @@ static void on_accept(evutil_socket_t listener, short what, void *context)
 	int fd;
 
 	(void)what;
-	/* Bounded, so that a flood of clients does not hold up the turn. */
-	for (int i = 0; i < HTTP_CLIENTS_MAX; i++) {
+	for (int i = 0; i < ACCEPT_TURN; i++) {
 		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0)
 			break;
@@ -450,27 +457,62 @@ static void on_pause_over(struct loop_timer *timer)
 	loop_watch(http->accept);
 }
 
-int http_new(struct app *app, const char *socket_path, struct http **ret_http, struct lw_err *err)
+struct http *http_listen(struct app *app, const struct http_door *door, int take_fd)
 {
-	struct http *http;
-	int fd = lw_socket_bind(socket_path, err);
+	struct http *http = LW_NEW(struct http);
 
-	if (fd < 0)
-		return fd;
-	http = LW_NEW(struct http);
 	http->app = app;
-	http->path = lw_strdup(socket_path);
-	http->fd = fd;
+	http->door = door;
+	http->fd = take_fd;
 	http->deadline = HTTP_DEADLINE_US;
-	http->accept = event_new(loop_base(app->loop), fd, EV_READ | EV_PERSIST, on_accept, http);
+	http->accept =
+		event_new(loop_base(app->loop), take_fd, EV_READ | EV_PERSIST, on_accept, http);
 	if (http->accept == NULL)
 		lw_fatal("out of memory");
 	(void)event_priority_set(http->accept, LOOP_IO);
 	loop_timer_init(&http->pause, app->loop, on_pause_over);
 	loop_watch(http->accept);
-	*ret_http = http;
+	return http;
+}
+
+/* ---- control.sock ----------------------------------------------------------------------- */
+
+void http_peer_print(const struct http_peer *peer, char equals, char text[HTTP_PEER_TEXT])
+{
+	if (peer->address[0] != '\0')
+		snprintf(text, HTTP_PEER_TEXT, "view%c%s", equals, peer->address);
+	else
+		snprintf(text, HTTP_PEER_TEXT, "uid%c%u pid%c%d", equals, (unsigned)peer->uid,
+			 equals, (int)peer->pid);
+}
+
+static int admit_process(int fd, struct http_peer *ret_peer, struct lw_err *err)
+{
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof(peer);
+	int r = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+
+	*ret_peer = (struct http_peer){ .uid = peer.uid, .pid = peer.pid };
+	if (r == 0 && (peer.uid == geteuid() || peer.uid == 0))
+		return 0;
+	lw_log(LW_LOG_WARNING, "audit uid=%u pid=%d refused=control", (unsigned)peer.uid,
+	       (int)peer.pid);
+	return lw_err_set(err, -403, "only the user who runs the supervisor, and root, may use it");
+}
+
+int http_new(struct app *app, const char *socket_path, struct http **ret_http, struct lw_err *err)
+{
+	static const struct http_door door = { HTTP_CONTROL_MAX, admit_process, api_serve };
+	int fd = lw_socket_bind(socket_path, err);
+
+	if (fd < 0)
+		return fd;
+	*ret_http = http_listen(app, &door, fd);
+	(*ret_http)->path = lw_strdup(socket_path);
 	return 0;
 }
+
+/* ---- the end ------------------------------------------------------------------------------ */
 
 /* The loop runs no more: what fits the socket's buffer leaves now. */
 static void last_words(struct http_client *client)
@@ -488,7 +530,8 @@ void http_free(struct http *http)
 {
 	if (http == NULL)
 		return;
-	(void)unlink(http->path);
+	if (http->path != NULL)
+		(void)unlink(http->path);
 	while (http->clients != NULL) {
 		struct http_client *client = http->clients;
 

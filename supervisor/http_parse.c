@@ -14,12 +14,16 @@
 /* clang-format off */
 static const struct { int status; const char *text; } statuses[] = {
 	{ 200, "OK" },
+	{ 303, "See Other" },
+	{ 304, "Not Modified" },
 	{ 400, "Bad Request" },
+	{ 401, "Unauthorized" },
 	{ 403, "Forbidden" },
 	{ 404, "Not Found" },
 	{ 405, "Method Not Allowed" },
 	{ 409, "Conflict" },
 	{ 413, "Content Too Large" },
+	{ 422, "Unprocessable Content" },
 	{ 429, "Too Many Requests" },
 	{ 431, "Request Header Fields Too Large" },
 	{ 500, "Internal Server Error" },
@@ -140,6 +144,19 @@ static int header_expect(const char *value, struct http_head *head, struct lw_er
 /* clang-format off */
 static const struct {
 	const char *name;
+	size_t member;
+} texts[] = {
+	{ "Host",            offsetof(struct http_head, host) },
+	{ "Origin",          offsetof(struct http_head, origin) },
+	{ "Cookie",          offsetof(struct http_head, cookie) },
+	{ "Authorization",   offsetof(struct http_head, authorization) },
+	{ "Sec-Fetch-Site",  offsetof(struct http_head, fetch_site) },
+	{ "If-None-Match",   offsetof(struct http_head, if_none_match) },
+	{ "Last-Event-ID",   offsetof(struct http_head, last_event_id) },
+};
+
+static const struct {
+	const char *name;
 	int (*take)(const char *value, struct http_head *head, struct lw_err *err);
 } headers[] = {
 	{ "Content-Length",    header_length },
@@ -148,6 +165,23 @@ static const struct {
 	{ "Expect",            header_expect },
 };
 /* clang-format on */
+
+/* Given twice, nobody knows which of them somebody before us has looked at. */
+static int keep_text(const char *name, const char *value, struct http_head *head,
+		     struct lw_err *err)
+{
+	for (size_t i = 0; i < LW_COUNT(texts); i++) {
+		const char **text;
+
+		if (strcasecmp(name, texts[i].name) != 0)
+			continue;
+		text = (const char **)(void *)((char *)head + texts[i].member);
+		if (*text != NULL)
+			return lw_err_set(err, -400, "%s is given twice", texts[i].name);
+		*text = value;
+	}
+	return 0;
+}
 
 static int parse_header(char *line, size_t size, struct http_head *head, struct lw_err *err)
 {
@@ -164,7 +198,7 @@ static int parse_header(char *line, size_t size, struct http_head *head, struct 
 	for (size_t i = 0; i < LW_COUNT(headers); i++)
 		if (strcasecmp(line, headers[i].name) == 0)
 			return headers[i].take(value, head, err);
-	return 0;
+	return keep_text(line, value, head, err);
 }
 
 /* `text` is a copy of the whole head, its empty line included; lines are cut in place. */

@@ -15,7 +15,7 @@
 #define HTTP_BODY_MAX ((size_t)20 << 20)
 
 struct http_head {
-	char *method;  /* these three lie in one block, owned by the head */
+	char *method;  /* this and all other texts lie in one block, owned by the head */
 	char *path;    /* of the target, percent-encoded as it came */
 	char *query;   /* behind its '?', or "" */
 	size_t length; /* Content-Length */
@@ -23,6 +23,11 @@ struct http_head {
 	bool expects;      /* Expect: 100-continue */
 	bool keep_alive;   /* further requests may follow */
 	bool takes_chunks; /* HTTP/1.1: the answer may be in chunks */
+
+	/* Headers by which rights are judged and answers chosen; NULL: not there. */
+	const char *host, *origin, *cookie, *authorization;
+	const char *fetch_site; /* Sec-Fetch-Site */
+	const char *if_none_match, *last_event_id;
 };
 void http_head_done(struct http_head *head);
 

@@ -21,6 +21,7 @@
 #include "lw_statedir.h"
 #include "lw_tree.h"
 #include "reload.h"
+#include "view.h"
 
 struct supervisor {
 	const struct options *options;
@@ -37,6 +38,7 @@ struct supervisor {
 	struct app *app;
 	struct dial *dial;
 	struct http *http;
+	struct view *view;
 	struct event *signals[3];
 	bool interrupted;
 };
@@ -288,11 +290,15 @@ static int build(struct supervisor *supervisor, struct lw_err *err)
 	supervisor->app->dial = supervisor->dial;
 	if (r >= 0)
 		r = http_new(supervisor->app, supervisor->control_socket, &supervisor->http, err);
+	if (r >= 0)
+		r = view_new(supervisor->app, &supervisor->view, err);
+	supervisor->app->view = supervisor->view;
 	return r;
 }
 
 static void take_down(struct supervisor *supervisor)
 {
+	view_free(supervisor->view);
 	http_free(supervisor->http);
 	dial_free(supervisor->dial);
 	app_free(supervisor->app);
@@ -323,8 +329,12 @@ static int run_app(struct supervisor *supervisor, struct lw_err *err)
 		(void)!app_settle(supervisor->app, &ignored); /* the first reason counts */
 		return r;
 	}
-	say(supervisor, "Your app has started. See it with: lwctl -c %s status",
-	    supervisor->options->conf);
+	if (supervisor->view != NULL)
+		say(supervisor, "Your app has started. View it in your browser: %s",
+		    view_entrance(supervisor->view));
+	else
+		say(supervisor, "Your app has started. See it with: lwctl -c %s status",
+		    supervisor->options->conf);
 	loop_run(supervisor->loop);
 	return app_settle(supervisor->app, err);
 }

@@ -197,7 +197,7 @@ Test(config, the_defaults_are_those_of_the_design)
 
 	cr_assert_eq(config->count, 2);
 	cr_assert(config->has_flow);
-	cr_assert_str_eq(config->app.view, "127.0.0.1:7501");
+	cr_assert_str_eq(config->app.view.text, "127.0.0.1:7501");
 	cr_assert_eq(config->app.interval, 1000000);
 	cr_assert_eq(config->app.flow_timeout, 5000000);
 	cr_assert_eq(config->app.flow_memory, 64 << 20);

@@ -848,17 +848,17 @@ Test(http, another_user_is_turned_away_even_when_the_socket_lets_him_in)
 
 Test(http, the_65th_client_is_told_and_the_others_stay)
 {
-	struct client clients[HTTP_CLIENTS_MAX];
+	struct client clients[HTTP_CONTROL_MAX];
 	struct client one_more;
 	json_t *json;
 
-	for (size_t i = 0; i < HTTP_CLIENTS_MAX; i++)
+	for (size_t i = 0; i < HTTP_CONTROL_MAX; i++)
 		clients[i] = dial();
 	one_more = dial();
 	await_close(&one_more);
 	cr_expect_not_null(strstr(lw_buf_text(&one_more.in), "503"));
-	cr_expect_eq(http_client_count(http), (size_t)HTTP_CLIENTS_MAX);
-	for (size_t i = 0; i < HTTP_CLIENTS_MAX; i++)
+	cr_expect_eq(http_client_count(http), (size_t)HTTP_CONTROL_MAX);
+	for (size_t i = 0; i < HTTP_CONTROL_MAX; i++)
 		hang_up(&clients[i]);
 	hang_up(&one_more);
 	while (http_client_count(http) > 0)
