@@ -59,6 +59,7 @@
                           F(s, TEXT, message,     LW_SENTENCE_MAX) /* the error's sentence */
 #define LW_ACK(F, s)      F(s, U64,  sequence,    0)
 #define LW_STOP(F, s)     F(s, TEXT, reason,      LW_SENTENCE_MAX)
+#define LW_READY(F, s)    F(s, BOOL, ready,       0) /* may come right behind HELLO */
 
 /*         NAME       name      id  sent by */
 #define LW_MESSAGES(M)                               \
@@ -73,7 +74,8 @@
 	M(PROGRESS,  progress,  9,  LW_BY_WORKER)     \
 	M(RESULT,    result,    10, LW_BY_WORKER)     \
 	M(ACK,       ack,       11, LW_BY_SUPERVISOR) \
-	M(STOP,      stop,      12, LW_BY_SUPERVISOR)
+	M(STOP,      stop,      12, LW_BY_SUPERVISOR) \
+	M(READY,     ready,     13, LW_BY_WORKER)
 /* clang-format on */
 
 enum lw_sender { LW_BY_WORKER, LW_BY_SUPERVISOR };

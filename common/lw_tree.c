@@ -159,6 +159,13 @@ uint64_t lw_proc_start_time(pid_t pid)
 	return read_one(pid, &process) ? process.start : 0;
 }
 
+pid_t lw_proc_parent(pid_t pid)
+{
+	struct process process;
+
+	return read_one(pid, &process) ? process.parent : 0;
+}
+
 bool lw_proc_lives(pid_t pid)
 {
 	struct process process;

@@ -70,6 +70,9 @@ int lw_tree_children(struct lw_pids *found);
 /* Start time in clock ticks after boot; 0 when there is no such process. */
 uint64_t lw_proc_start_time(pid_t pid);
 
+/* 0 when there is no such process. */
+pid_t lw_proc_parent(pid_t pid);
+
 /* True while the process exists and is no zombie. */
 bool lw_proc_lives(pid_t pid);
 

@@ -11,6 +11,7 @@
 #include "launch.h"
 #include "lw_cgroup.h"
 #include "lw_log.h"
+#include "notify.h"
 #include "reap.h"
 #include "schedule.h"
 
@@ -683,6 +684,7 @@ void app_end(struct app *app, int exit_status, const char *reason)
 	app->end_reason = lw_strdup(reason);
 	lw_log(exit_status == 0 ? LW_LOG_INFO : LW_LOG_ERROR,
 	       "app=stopping status=%d reason=\"%s\"", exit_status, reason);
+	notify_stopping(app->notify, reason);
 	loop_timer_stop(&app->interval_timer);
 	loop_timer_stop(&app->own_timer);
 	for (size_t i = 0; i < app->work_count; i++)
@@ -707,6 +709,7 @@ void app_leave(struct app *app, const char *reason)
 	app->keep_works = true;
 	app->end_reason = lw_strdup(reason);
 	lw_log(LW_LOG_INFO, "app=leaving reason=\"%s\"", reason);
+	notify_stopping(app->notify, reason);
 	loop_timer_stop(&app->interval_timer);
 	loop_timer_stop(&app->own_timer);
 	app->left.done = on_left;

@@ -21,6 +21,7 @@ struct dial;
 struct lw_cgroup;
 struct logs;
 struct launch;
+struct notify;
 struct reaper;
 struct schedule;
 struct view;
@@ -42,9 +43,10 @@ struct app {
 	struct launch *launch;
 	struct lw_cgroup *cgroup; /* that was delegated to us, or NULL */
 	struct files *files;
-	struct state state;   /* lw.state */
-	enum app_stage stage; /* text: app_stage_name() */
-	struct work **works;  /* in the order they are shown */
+	struct notify *notify; /* the supervisor's, or NULL: nobody listens */
+	struct state state;    /* lw.state */
+	enum app_stage stage;  /* text: app_stage_name() */
+	struct work **works;   /* in the order they are shown */
 	size_t work_count;
 	struct work **rows; /* the same by row of the journal - 1; NULL where none is */
 	size_t row_count;

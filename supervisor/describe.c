@@ -286,6 +286,18 @@ void describe_state(const struct state *state, struct lw_buf *out)
 	js_close(out, '}');
 }
 
+/* Null: a command, which says nothing about it. */
+static void describe_ready(const struct work *work, struct lw_buf *out)
+{
+	enum readiness ready = work_readiness(work);
+
+	js_key(out, "ready");
+	if (ready == READY_UNSAID)
+		js_null(out);
+	else
+		js_truth(out, ready == READY_YES);
+}
+
 static void describe_url(const struct work *work, struct lw_buf *out)
 {
 	js_key(out, "url");
@@ -376,6 +388,8 @@ static void brief_work(const struct work *work, struct lw_buf *out)
 	TIME("since", status.at);
 	if (work->held)
 		TRUTH("held", true);
+	if (work->speaks_of_ready && work_readiness(work) == READY_NO)
+		TRUTH("ready", false);
 	brief_processes(work, out);
 	brief_count("queue", work->queue.count + work->delayed.count, out);
 	brief_count("hits", work->hits, out);
@@ -399,6 +413,7 @@ void describe_work(const struct work *work, bool brief, struct lw_buf *out)
 	TEXT("message", status.message);
 	TIME("since", status.at);
 	TRUTH("held", work->held);
+	describe_ready(work, out);
 	js_key(out, "processes");
 	js_open(out, '[');
 	for (size_t i = 0; i < work->worker_count; i++)

@@ -613,6 +613,11 @@ static void work_num_timeouts(lua_State *L, struct work *work)
 	lua_pushinteger(L, (lua_Integer)work->timeouts);
 }
 
+static void work_is_ready(lua_State *L, struct work *work)
+{
+	lua_pushboolean(L, work_readiness(work) == READY_YES);
+}
+
 static void work_url(lua_State *L, struct work *work)
 {
 	bool six = work->config->host != NULL && strchr(work->config->host, ':') != NULL;
@@ -650,6 +655,7 @@ static const struct work_field work_fields[] = {
 	{ "num_failures",  work_num_failures,   NULL },
 	{ "num_timeouts",  work_num_timeouts,   NULL },
 	{ "state",         work_state,          NULL },
+	{ "is_ready",      work_is_ready,       NULL },
 	{ "url",           work_url,            NULL },
 	{ "name",          NULL,                NULL },
 	{ "start",         NULL,                work_method_start },

@@ -8,6 +8,7 @@
 
 #include "describe.h"
 #include "lw_log.h"
+#include "notify.h"
 #include "schedule.h"
 
 /* ---- the report ------------------------------------------------------------------------------ */
@@ -183,7 +184,7 @@ static int load(const char *path, struct config **ret_fresh, struct flow **ret_f
 	return r;
 }
 
-int reload_app(struct app *app, bool dry_run, struct lw_buf *out, struct lw_err *err)
+static int read_again(struct app *app, bool dry_run, struct lw_buf *out, struct lw_err *err)
 {
 	LW_AUTO(config_free) struct config *fresh = NULL;
 	LW_AUTO(flow_free) struct flow *flow = NULL;
@@ -198,4 +199,17 @@ int reload_app(struct app *app, bool dry_run, struct lw_buf *out, struct lw_err 
 	if (!dry_run)
 		apply(app, LW_TAKE(fresh), LW_TAKE(flow));
 	return 0;
+}
+
+int reload_app(struct app *app, bool dry_run, struct lw_buf *out, struct lw_err *err)
+{
+	int r;
+
+	if (dry_run)
+		return read_again(app, true, out, err);
+	notify_reloading(app->notify);
+	r = read_again(app, false, out, err);
+	notify_ready(app->notify,
+		     r < 0 ? "running; app.conf is wrong and was not reloaded" : "running");
+	return r;
 }

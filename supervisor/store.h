@@ -76,7 +76,7 @@ struct worker_row {
 	struct lw_slice boot; /* boot id, text */
 	struct lw_slice token;
 	uint8_t ending; /* its end was asked for: see worker.h; 0: no */
-	bool ready;     /* it had dialled in */
+	uint8_t ready;  /* 0: it had not dialled in, 1: it had, 2: and was not ready, 3: and was */
 };
 
 /* ---- a batch ---------------------------------------------------------------------------- */

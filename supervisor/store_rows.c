@@ -67,7 +67,7 @@ static const struct column worker_columns[] = {
 	WORKER(TEXT, boot)
 	WORKER(TEXT, token)
 	WORKER(U8,   ending)
-	WORKER(BOOL, ready)
+	WORKER(U8,   ready)
 };
 
 static const struct column state_columns[] = {

@@ -20,6 +20,7 @@
 #include "lw_log.h"
 #include "lw_statedir.h"
 #include "lw_tree.h"
+#include "notify.h"
 #include "reload.h"
 #include "view.h"
 
@@ -39,6 +40,7 @@ struct supervisor {
 	struct dial *dial;
 	struct http *http;
 	struct view *view;
+	struct notify *notify;
 	struct event *signals[3];
 	bool interrupted;
 };
@@ -271,6 +273,7 @@ static int build(struct supervisor *supervisor, struct lw_err *err)
 	if (r < 0)
 		return r;
 	lw_log_to(logs_sink, supervisor->logs);
+	supervisor->notify = notify_new(supervisor->loop);
 	flow_print_to(supervisor->flow, on_print, supervisor->logs);
 	r = app_new(supervisor->loop, supervisor->config, supervisor->flow, supervisor->state_dir,
 		    &supervisor->app, err);
@@ -279,6 +282,7 @@ static int build(struct supervisor *supervisor, struct lw_err *err)
 	supervisor->config = NULL;
 	supervisor->flow = NULL;
 	supervisor->app->logs = supervisor->logs;
+	supervisor->app->notify = supervisor->notify;
 	supervisor->app->worker_socket = supervisor->worker_socket;
 	supervisor->app->worker_program = supervisor->worker_program;
 	supervisor->app->child_files = supervisor->child_files;
@@ -302,6 +306,7 @@ static void take_down(struct supervisor *supervisor)
 	http_free(supervisor->http);
 	dial_free(supervisor->dial);
 	app_free(supervisor->app);
+	notify_free(supervisor->notify);
 	for (size_t i = 0; i < LW_COUNT(supervisor->signals); i++)
 		if (supervisor->signals[i] != NULL)
 			event_free(supervisor->signals[i]);
@@ -335,6 +340,7 @@ static int run_app(struct supervisor *supervisor, struct lw_err *err)
 	else
 		say(supervisor, "Your app has started. See it with: lwctl -c %s status",
 		    supervisor->options->conf);
+	notify_ready(supervisor->notify, "running");
 	loop_run(supervisor->loop);
 	return app_settle(supervisor->app, err);
 }

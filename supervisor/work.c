@@ -400,6 +400,19 @@ size_t work_live_runs(const struct work *work)
 	return n;
 }
 
+enum readiness work_readiness(const struct work *work)
+{
+	for (size_t i = 0; i < work->worker_count; i++)
+		if (worker_readiness(work->workers[i]) == READY_YES)
+			return READY_YES;
+	return work->config->program.count > 0 || work->speaks_of_ready ? READY_NO : READY_UNSAID;
+}
+
+void work_hears_of_ready(struct work *work, enum readiness ready)
+{
+	work->speaks_of_ready = work->speaks_of_ready || ready != READY_UNSAID;
+}
+
 bool work_has_process(const struct work *work)
 {
 	for (size_t i = 0; i < work->worker_count; i++)

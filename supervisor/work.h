@@ -45,6 +45,7 @@ struct work {
 	uint64_t recent[WORK_RECENT]; /* runs made most recently, a ring; 0: none */
 	size_t recent_at;
 	int64_t rank_first, rank_last; /* given to runs at the head and the end of the queue */
+	bool speaks_of_ready;          /* a process of it has said whether it is ready */
 	bool held;                     /* an operator's stop holds */
 	bool stopped;                  /* w:stop() by the flow; the next call undoes it */
 	bool made_in_pass;
@@ -145,6 +146,10 @@ LW_MUST_USE int work_set_state(struct work *work, const char *name, struct lw_sl
 /* Its cache_files are not known: nothing is decided and nothing begins. */
 bool work_awaits_files(const struct work *work);
 
+/* One process that is ready is enough. READY_UNSAID: it is a command of which nobody has heard
+ * anything about it so far. */
+enum readiness work_readiness(const struct work *work);
+
 bool work_has_process(const struct work *work);
 /* The worker whose process cannot be killed, or NULL. */
 const struct worker *work_stuck(const struct work *work);
@@ -171,6 +176,9 @@ void work_end(struct work *work, bool at_once);
 
 /* The pass is over: the last call of it counts (overlap = latest, cancel). */
 void work_pass_ended(struct work *work);
+
+/* A process of it said whether it is ready, or has said so on record. */
+void work_hears_of_ready(struct work *work, enum readiness ready);
 
 /* The sentence for a decision about `form`; `run` as in struct answer. (why.c) */
 void work_print_why(const struct work *work, enum why why, const struct run *run,

@@ -339,8 +339,7 @@ void work_restore_run(struct work *work, struct run *run, struct worker *worker)
 
 void work_on_up(struct work *work, struct worker *worker)
 {
-	(void)worker;
-	if (work->latest.run == 0)
+	if (work->latest.run == 0 || worker_readiness(worker) == READY_YES)
 		app_changed(work->app, "start");
 	if (work_is_up(work))
 		watchers_tell(&work->up_watchers);

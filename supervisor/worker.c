@@ -75,7 +75,7 @@ void worker_record(struct worker *worker)
 		.ending = (uint8_t)(worker->kill_at_once ? 2
 				    : worker->asked      ? 1
 							 : 0),
-		.ready = worker->said_hello,
+		.ready = worker->said_hello ? (uint8_t)(1 + worker->ready) : 0,
 	};
 
 	journal_worker(worker->app->journal, &row);
@@ -198,6 +198,18 @@ size_t worker_room(const struct worker *worker)
 	if (worker->work->config->overlap != OVERLAP_QUEUE)
 		return worker->runs.count == 0;
 	return worker->window - worker->runs.count;
+}
+
+enum readiness worker_readiness(const struct worker *worker)
+{
+	bool serves = worker->state == WORKER_IDLE || worker->state == WORKER_BUSY ||
+		      worker->state == WORKER_DISCONNECTED || worker->state == WORKER_FOUND;
+
+	if (!serves || !worker->said_hello)
+		return READY_NO;
+	if (worker->ready == READY_UNSAID && worker->work->config->program.count > 0)
+		return READY_YES;
+	return worker->ready;
 }
 
 struct worker_death worker_death(const struct worker *worker)
@@ -333,7 +345,9 @@ void worker_restore(struct worker *worker, const struct worker_row *row)
 	worker->pid = (pid_t)row->pid;
 	worker->adopted = true;
 	worker->dialled = false;
-	worker->said_hello = row->ready;
+	worker->said_hello = row->ready > 0;
+	worker->ready = row->ready == 3 ? READY_YES : row->ready == 2 ? READY_NO : READY_UNSAID;
+	work_hears_of_ready(worker->work, worker->ready);
 	worker->asked = row->ending > 0;
 	worker->kill_at_once = row->ending > 1;
 	worker->name = (struct lw_process_name){

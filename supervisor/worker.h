@@ -39,6 +39,9 @@ enum worker_state { WORKER_STATES(WORKER_STATE_ENUM) WORKER_STATES_N };
 #undef WORKER_STATE_ENUM
 const char *worker_state_text(enum worker_state state);
 
+/* Whether what a process offers can be used. */
+enum readiness { READY_UNSAID, READY_NO, READY_YES };
+
 struct worker; /* fields live in worker_private.h */
 
 /* What status shows of a worker. Text borrows until the next turn. */
@@ -96,6 +99,9 @@ void worker_set(struct worker *worker, const char *name, struct lw_slice value);
 /* The journal takes reports, or runs, again. */
 void worker_on_journal(struct worker *worker);
 bool worker_has_process(const struct worker *worker);
+/* A program is ready when it has dialled in, unless it says something else; a command when it says
+ * so, until it ends. READY_UNSAID: a command, which said nothing. */
+enum readiness worker_readiness(const struct worker *worker);
 const struct run_list *worker_runs(const struct worker *worker);
 
 /* A process that dialled in with a HELLO of this worker's id. 0 and the connection is the

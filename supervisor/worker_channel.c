@@ -224,6 +224,18 @@ static void on_progress(struct worker *worker, const struct lw_msg *msg)
 		run->progress = share;
 }
 
+static void on_ready(struct worker *worker, const struct lw_msg *msg)
+{
+	enum readiness ready = msg->ready.ready ? READY_YES : READY_NO;
+
+	if (worker->ready == ready)
+		return;
+	worker->ready = ready;
+	worker_record(worker);
+	work_hears_of_ready(worker->work, ready);
+	app_changed(worker->app, "ready");
+}
+
 /* What the process says it did not begin it did not, though we took it for the one in hand. */
 static void on_withdrawn(struct worker *worker, const struct lw_msg *msg)
 {
@@ -253,7 +265,7 @@ static void on_hello_again(struct worker *worker, const struct lw_msg *msg)
 static void (*const handlers[])(struct worker *worker, const struct lw_msg *msg) = {
 	[LW_MSG_HELLO] = on_hello_again,   [LW_MSG_RESULT] = on_result,
 	[LW_MSG_STATE] = on_state,         [LW_MSG_PROGRESS] = on_progress,
-	[LW_MSG_WITHDRAWN] = on_withdrawn,
+	[LW_MSG_WITHDRAWN] = on_withdrawn, [LW_MSG_READY] = on_ready,
 };
 
 static void acknowledge(struct worker *worker)
@@ -289,6 +301,18 @@ static int handle_frames(struct worker *worker)
 	return 0;
 }
 
+/* False: it broke the protocol, or `last` and nothing more comes. */
+static bool take_frames(struct worker *worker, bool last)
+{
+	/* What it printed before a report comes before that report. */
+	output_drain(worker->output, false);
+	if (handle_frames(worker) >= 0 && !last)
+		return true;
+	acknowledge(worker);
+	broken(worker);
+	return false;
+}
+
 /* Reads what is there. A dead worker's socket is read until nothing is left. */
 void worker_channel_read(struct worker *worker)
 {
@@ -300,13 +324,8 @@ void worker_channel_read(struct worker *worker)
 		n = lw_frames_fill(&worker->frames, worker->fd);
 		if (n == -EAGAIN || n == -EINTR)
 			break;
-		/* What it printed before a report comes before that report. */
-		output_drain(worker->output, false);
-		if (handle_frames(worker) < 0 || n <= 0) {
-			acknowledge(worker);
-			broken(worker);
+		if (!take_frames(worker, n <= 0))
 			return;
-		}
 	} while (worker->state == WORKER_ENDING);
 	acknowledge(worker);
 }
@@ -399,6 +418,7 @@ int worker_dialled(struct worker *worker, int fd, struct lw_frames *frames,
 		return lw_err_set(err, -EPERM, "that process has ended");
 	worker_channel_take(worker, fd, frames, hello);
 	worker_step(worker, WORKER_ON_HELLO);
-	worker_channel_read(worker); /* what came behind the hello */
+	if (take_frames(worker, false))      /* what came with the hello, */
+		worker_channel_read(worker); /* and what is there by now */
 	return 0;
 }

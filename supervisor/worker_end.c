@@ -148,6 +148,7 @@ void worker_on_status_timer(struct loop_timer *timer)
 
 void worker_exited(struct worker *worker)
 {
+	bool was_ready = worker_readiness(worker) == READY_YES;
 	struct lw_exit how = { .known = false };
 	int r;
 
@@ -165,6 +166,8 @@ void worker_exited(struct worker *worker)
 	       worker->work->config->name, (unsigned long long)worker->id, (int)worker->pid,
 	       worker->last_death);
 	worker_forget_process(worker);
+	if (was_ready)
+		app_changed(worker->app, "ready");
 	worker_step(worker, WORKER_ON_EXIT);
 }
 

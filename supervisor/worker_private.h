@@ -61,13 +61,14 @@ struct worker {
 	char token[WORKER_TOKEN + 1];
 	struct output *output;
 	char *last_death;
-	bool died_badly;     /* the last death was no exit with status 0 */
-	bool said_hello;     /* this incarnation did */
-	bool succeeded;      /* and a run of it did */
-	uint32_t streak;     /* see worker_death */
-	bool timed_out;      /* start_timeout ended this incarnation */
-	int64_t next_try_at; /* BACKOFF; monotonic */
-	int64_t hello_at;    /* monotonic, as ended_at */
+	bool died_badly;      /* the last death was no exit with status 0 */
+	bool said_hello;      /* this incarnation did */
+	enum readiness ready; /* what it said of itself */
+	bool succeeded;       /* and a run of it did */
+	uint32_t streak;      /* see worker_death */
+	bool timed_out;       /* start_timeout ended this incarnation */
+	int64_t next_try_at;  /* BACKOFF; monotonic */
+	int64_t hello_at;     /* monotonic, as ended_at */
 	int64_t ended_at;
 	bool asked;                   /* its end was asked for */
 	struct journal_wait recorded; /* before it is told */

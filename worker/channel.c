@@ -67,6 +67,10 @@ struct channel {
 	struct lw_buf out;
 	size_t out_at;
 
+	bool says_ready; /* whether it is `ready` is told: once it was said */
+	bool ready;
+	bool ready_due; /* to be told */
+
 	uint64_t sequence;   /* last one used */
 	uint64_t sent_again; /* up to here a report may have been answered before */
 	struct lw_buf kept;
@@ -348,6 +352,23 @@ static struct lw_slice text(const char *string)
 	return (struct lw_slice){ (const uint8_t *)string, strlen(string) };
 }
 
+static void tell_ready(struct channel *channel)
+{
+	struct lw_msg msg = { .id = LW_MSG_READY, .ready = { .ready = channel->ready } };
+
+	if (!channel->ready_due)
+		return;
+	channel->ready_due = false;
+	lw_msg_encode(&channel->out, &msg);
+}
+
+void channel_ready(struct channel *channel, bool ready)
+{
+	channel->ready_due = !channel->says_ready || channel->ready != ready || channel->ready_due;
+	channel->says_ready = true;
+	channel->ready = ready;
+}
+
 static void say_hello(struct channel *channel)
 {
 	struct lw_msg msg = { .id = LW_MSG_HELLO,
@@ -363,6 +384,8 @@ static void say_hello(struct channel *channel)
 					 .sequence = channel->sequence } };
 
 	lw_msg_encode(&channel->out, &msg);
+	channel->ready_due = channel->says_ready;
+	tell_ready(channel);
 }
 
 /* Makes the socket blocking unless the handler was here already; it may come between the
@@ -396,9 +419,11 @@ static void dial(struct channel *channel)
 
 /* ---- sending ----------------------------------------------------------------------------- */
 
-/* Moves the next piece of what is unsent into the empty `out`. */
+/* Moves the next piece of what is unsent into the empty `out`. Whether we are ready goes first: a
+ * command is not when its result is there. */
 static void take_unsent(struct channel *channel)
 {
+	tell_ready(channel);
 	while (channel->unsent < channel->end && channel->out.size < SEND_SIZE) {
 		const struct report *report = &channel->reports[channel->unsent++];
 
@@ -433,6 +458,11 @@ static bool send_out(struct channel *channel)
 	return true;
 }
 
+static bool has_unsent(const struct channel *channel)
+{
+	return channel->welcomed && (channel->unsent < channel->end || channel->ready_due);
+}
+
 /* What was appended to `out` by itself (WITHDRAWN, PROGRESS) precedes what is unsent. */
 void channel_flush(struct channel *channel)
 {
@@ -441,7 +471,7 @@ void channel_flush(struct channel *channel)
 	do {
 		if (channel->welcomed && channel->out_at == 0)
 			take_unsent(channel);
-	} while (send_out(channel) && channel->welcomed && channel->unsent < channel->end);
+	} while (send_out(channel) && has_unsent(channel));
 }
 
 /* ---- reading ------------------------------------------------------------------------------ */
@@ -533,8 +563,7 @@ int channel_fd(const struct channel *channel)
 
 static bool wants_to_send(const struct channel *channel)
 {
-	return !channel->deaf && (channel->out_at < channel->out.size ||
-				  (channel->welcomed && channel->unsent < channel->end));
+	return !channel->deaf && (channel->out_at < channel->out.size || has_unsent(channel));
 }
 
 short channel_events(const struct channel *channel)

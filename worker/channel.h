@@ -51,6 +51,10 @@ void channel_flush(struct channel *channel);
  * channel_wait() or channel_flush(). */
 void channel_report(struct channel *channel, struct lw_msg *msg);
 
+/* Whether what this process offers can be used now. Told when it changes, and again behind each
+ * HELLO. */
+void channel_ready(struct channel *channel, bool ready);
+
 /* Waits up to timeout_ms until everything reported is acknowledged. Messages that come in
  * meanwhile are dropped. */
 LW_MUST_USE int channel_settle(struct channel *channel, int timeout_ms);

@@ -1,7 +1,7 @@
 /* command.c - lw-worker: one command a run, from RUN to RESULT; see command.h. Called by main.c.
  *
- * One loop waits for four things: signals (a signalfd, SIGCHLD among them), the channel, the
- * command's stderr and its descriptor 3. A run is over when the command has exited and nothing
+ * One loop waits for five things: signals (a signalfd, SIGCHLD among them), the channel, the
+ * command's stderr, its descriptor 3 and its NOTIFY_SOCKET. A run is over when the command has exited and nothing
  * of its tree is left; then its result is reported.
  *
  *     IDLE --RUN--> RUNNING --exit--> IDLE              nothing else is left (the usual way)
@@ -39,7 +39,8 @@
 #define READ_SIZE     (64u << 10)
 #define PIPE_LARGEST  (1u << 20)
 #define KEEP_ROOM     (64u << 10)
-#define OWN_VARIABLES 4
+#define NOTIFY_MOST   64 /* messages read in a row */
+#define OWN_VARIABLES 5
 
 extern char **environ;
 
@@ -62,6 +63,8 @@ struct command {
 	int signals;
 	int null;
 	int errors[2], state[2]; /* pipes: stderr and descriptor 3 */
+	int notify;              /* -1: there is none */
+	char *notify_variable;   /* NOTIFY_SOCKET=... */
 	struct stderr_copy copy;
 	struct lines lines;
 	uint8_t *bytes; /* READ_SIZE */
@@ -86,6 +89,7 @@ struct command {
 	int64_t stop_ms;
 	bool stopping;
 	bool stopped;                          /* this run, by a stop */
+	bool strangers;                        /* this run had messages of others */
 	uint64_t forwarded;                    /* signals, by bit */
 	int64_t grace_at, kill_at, give_up_at; /* 0: not set */
 };
@@ -94,9 +98,10 @@ struct command {
 
 static bool is_ours(const char *variable)
 {
-	static const char *const names[] = { "LW_SOCKET=",    "LW_TOKEN=", "LW_STOP_TIMEOUT_MS=",
-					     "LW_ARGS_FILE=", "LW_ARGS=",  "LW_RUN_ID=",
-					     "LW_ATTEMPT=" };
+	static const char *const names[] = {
+		"LW_SOCKET=", "LW_TOKEN=",  "LW_STOP_TIMEOUT_MS=", "LW_ARGS_FILE=",
+		"LW_ARGS=",   "LW_RUN_ID=", "LW_ATTEMPT=",         "NOTIFY_SOCKET="
+	};
 
 	for (size_t i = 0; i < LW_COUNT(names); i++)
 		if (strncmp(variable, names[i], strlen(names[i])) == 0)
@@ -161,6 +166,7 @@ static int command_init(struct command *command, char *const *pattern)
 				     .null = -1,
 				     .errors = { -1, -1 },
 				     .state = { -1, -1 },
+				     .notify = -1,
 				     .args_fd = -1,
 				     .stop_ms = stop_ms != NULL ? strtoll(stop_ms, NULL, 10)
 								: STOP_MS };
@@ -178,6 +184,7 @@ static int command_init(struct command *command, char *const *pattern)
 					  .since = lw_proc_start_time(self) };
 	command->signals = catch_signals();
 	command->null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	command->notify = notify_open(&command->notify_variable);
 	if (command->signals < 0 || command->null < 0 ||
 	    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		return lw_err_sys(&command->err, -errno, "cannot start");
@@ -197,7 +204,9 @@ static void command_done(struct command *command)
 	close_pipe(command->state);
 	lw_close(command->signals);
 	lw_close(command->null);
+	lw_close(command->notify);
 	lw_close(command->args_fd);
+	lw_free(command->notify_variable);
 	stderr_done(&command->copy);
 	lines_done(&command->lines);
 	words_done(&command->words);
@@ -219,6 +228,7 @@ static struct lw_slice text(const char *string)
 
 static void rest(struct command *command)
 {
+	lines_ready(&command->lines, false);
 	command->phase = IDLE;
 	command->pid = 0;
 	command->run = command->attempt = 0;
@@ -338,6 +348,35 @@ static void drain(struct command *command, size_t (*read_some)(struct command *)
 	} while (n > 0 && total <= PIPE_LARGEST);
 }
 
+static void note_stranger(struct command *command, pid_t pid)
+{
+	char text[80];
+
+	if (command->strangers)
+		return;
+	command->strangers = true;
+	snprintf(text, sizeof text, "NOTIFY_SOCKET: process %d, which is not ours, is ignored",
+		 (int)pid);
+	stderr_say(&command->copy, text);
+}
+
+/* What was sent between two runs, or before this one began, is dropped. */
+static void read_notify(struct command *command)
+{
+	enum notify_said said = NOTIFY_OTHER;
+	pid_t pid = 0;
+
+	for (size_t i = 0; i < NOTIFY_MOST && said != NOTIFY_NONE; i++) {
+		said = notify_read(command->notify, &pid);
+		if (command->phase != RUNNING)
+			continue;
+		if (said == NOTIFY_STRANGER)
+			note_stranger(command, pid);
+		else if (said == NOTIFY_READY || said == NOTIFY_UNREADY)
+			lines_ready(&command->lines, said == NOTIFY_READY);
+	}
+}
+
 /* ---- beginning a run ------------------------------------------------------------------------ */
 
 static int write_args(struct command *command)
@@ -374,6 +413,8 @@ static int prepare_environment(struct command *command, struct lw_err *err)
 	*at++ = command->run_id;
 	*at++ = command->attempt_text;
 	*at++ = command->args_file;
+	if (command->notify_variable != NULL)
+		*at++ = command->notify_variable;
 	if (command->args.size <= ARGS_IN_ENV)
 		*at++ = (char *)command->args.data;
 	*at = NULL;
@@ -417,8 +458,9 @@ static void begin(struct command *command)
 	command->next.set = false;
 	command->run = command->next.run;
 	command->attempt = command->next.attempt;
-	command->exited = command->stopped = command->alone = false;
+	command->exited = command->stopped = command->alone = command->strangers = false;
 	command->forwarded = 0;
+	read_notify(command);
 	channel_in_hand(command->channel, command->run, command->attempt);
 	stderr_begin(&command->copy);
 	lines_begin(&command->lines, command->run);
@@ -481,6 +523,7 @@ static void command_exited(struct command *command)
 	drain(command, read_state);
 	drain(command, read_errors);
 	lines_end(&command->lines);
+	lines_ready(&command->lines, false);
 	command->phase = ENDING;
 	command->grace_at = 0;
 	if (command->alone) {
@@ -704,6 +747,7 @@ static void wait_for_something(struct command *command)
 		{ .fd = busy ? command->state[0] : -1, .events = POLLIN },
 		{ .fd = stderr_waiting(&command->copy) ? command->copy.fd : -1,
 		  .events = POLLOUT },
+		{ .fd = command->notify, .events = POLLIN },
 	};
 	/* clang-format on */
 
@@ -715,6 +759,8 @@ static void wait_for_something(struct command *command)
 		read_errors(command);
 	if (fds[3].revents != 0)
 		read_state(command);
+	if (fds[5].revents != 0)
+		read_notify(command);
 	if (fds[0].revents != 0)
 		read_signals(command);
 	run_timers(command);

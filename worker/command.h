@@ -3,6 +3,7 @@
  * command.c        the loop: a run from RUN to RESULT, stop, the rest of the tree
  * command_argv.c   placeholders: a template and a call to argv (pure)
  * command_lines.c  descriptor 3: lines of JSON to state, progress and result
+ * command_notify.c the NOTIFY_SOCKET of the command
  * command_stderr.c the command's stderr: passed on, its last lines kept
  */
 #ifndef LW_WORKER_COMMAND_H
@@ -11,6 +12,8 @@
 #include "lw_buf.h"
 #include "lw_err.h"
 #include "lw_value.h"
+
+#include <sys/types.h>
 
 struct channel;
 
@@ -62,12 +65,29 @@ struct lines {
 	struct lw_buf result;
 	int64_t progress_at;
 	unsigned bad;
+	bool ready; /* the command says so */
 };
 void lines_begin(struct lines *lines, uint64_t run);
 void lines_add(struct lines *lines, const char *bytes, size_t size);
 void lines_end(struct lines *lines); /* the last line needs no newline */
 void lines_result(const struct lines *lines, struct lw_buf *out); /* appends one value */
 void lines_done(struct lines *lines);
+void lines_ready(struct lines *lines, bool ready); /* a run that is over is not */
+
+/* ---- NOTIFY_SOCKET ------------------------------------------------------------------ */
+
+/* A socket for messages as sd_notify(3) sends them, and "NOTIFY_SOCKET=..." for the environment.
+ * -errno; then there is neither. */
+LW_MUST_USE int notify_open(char **ret_variable);
+/* One message. */
+enum notify_said {
+	NOTIFY_NONE, /* there is none */
+	NOTIFY_OTHER,
+	NOTIFY_READY,
+	NOTIFY_UNREADY,
+	NOTIFY_STRANGER /* by *ret_pid, which does not stem from us */
+};
+enum notify_said notify_read(int fd, pid_t *ret_pid);
 
 /* ---- stderr -------------------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
  *
  *   {"data": "day.csv", "rows": 418}             two values of the work's state
  *   {"lw": {"progress": 0.4, "result": 17}}      for ourselves
+ *   {"lw": {"ready": true}}                      what the command offers can be used
  *
  * A bad line is noted and ignored. What one run can make us keep is bounded: names, bytes of
  * values, the length of a line and the number of notes.
@@ -138,6 +139,23 @@ static int set_result(struct lines *lines, const json_t *json, struct lw_err *er
 	return 0;
 }
 
+void lines_ready(struct lines *lines, bool ready)
+{
+	if (lines->ready == ready)
+		return;
+	lines->ready = ready;
+	if (lines->channel != NULL)
+		channel_ready(lines->channel, ready);
+}
+
+static int set_ready(struct lines *lines, const json_t *json, struct lw_err *err)
+{
+	if (!json_is_boolean(json))
+		return lw_err_set(err, -EINVAL, "ready is neither true nor false");
+	lines_ready(lines, json_is_true(json));
+	return 0;
+}
+
 static int for_us(struct lines *lines, json_t *object, struct lw_err *err)
 {
 	const char *name;
@@ -152,6 +170,8 @@ static int for_us(struct lines *lines, json_t *object, struct lw_err *err)
 			r = set_progress(lines, value, err);
 		else if (strcmp(name, "result") == 0)
 			r = set_result(lines, value, err);
+		else if (strcmp(name, "ready") == 0)
+			r = set_ready(lines, value, err);
 		else
 			r = lw_err_set(err, -EINVAL, "\"lw\" has no \"%.40s\"", name);
 		if (r < 0)

@@ -81,6 +81,10 @@ bool lw_stopping(struct lw_run *run);
 /* 0 to 1. At most ten a second are sent. */
 void lw_progress(struct lw_run *run, double share);
 
+/* A program counts as ready when it has dialled in, which it does after start(). One that is not yet,
+ * or not any more, says so here, and again when it is. `run` may be NULL. */
+void lw_ready(struct lw_run *run, bool ready);
+
 /* Sets one value of the work's state. `run` may be NULL (in start and stop). */
 void lw_set_int(struct lw_run *run, const char *name, int64_t value);
 void lw_set_float(struct lw_run *run, const char *name, double value);

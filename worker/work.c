@@ -521,6 +521,16 @@ void lw_progress(struct lw_run *run, double share)
 	channel_flush(run->server->channel);
 }
 
+void lw_ready(struct lw_run *run, bool ready)
+{
+	struct server *server = run != NULL ? run->server : current;
+
+	if (server == NULL)
+		return;
+	channel_ready(server->channel, ready);
+	channel_flush(server->channel);
+}
+
 int lw_fail(struct lw_run *run, const char *format, ...)
 {
 	va_list args;

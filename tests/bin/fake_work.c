@@ -1,10 +1,12 @@
 /* fake_work.c - the villain of the end-to-end tests, and a decent work beside it.
  *
- *     fake_work serve          a work by liblw-worker; its runs do what `act` says
+ *     fake_work serve [WINDOW [unready]]
+ *                              a work by liblw-worker; its runs do what `act` says
  *     fake_work VILLAIN [first|run]
  *                              speaks the protocol by hand and breaks it, before its hello
  *                              ("first") or when it is given a run ("run", the default)
  *     fake_work leave          a command that leaves a grandchild in a session of its own
+ *     fake_work notify TEXT    a command that sends that to its NOTIFY_SOCKET
  *
  * Started by lw-supervisor from the app.conf of a test. What it did it says on stdout; every
  * execution it adds to the file EXECUTIONS, if there is one in its environment.
@@ -122,6 +124,12 @@ static int act_state(struct lw_run *run)
 	return 0;
 }
 
+static int act_ready(struct lw_run *run)
+{
+	lw_ready(run, lw_arg_bool(run, "ready", true));
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*act)(struct lw_run *run);
@@ -129,6 +137,7 @@ static const struct {
 	{ "echo", act_echo },   { "fail", act_fail },   { "crash", act_crash },
 	{ "exit", act_exit },   { "gate", act_gate },   { "deaf", act_deaf },
 	{ "print", act_print }, { "state", act_state }, { "gate_exit", act_gate_exit },
+	{ "ready", act_ready },
 };
 
 /* One line an execution, in a file that survives everybody: "run attempt pid". */
@@ -157,11 +166,22 @@ static int run_act(struct lw_run *run, void *data)
 	return lw_fail(run, "no act '%s'", name);
 }
 
+static int begin_unready(void *data)
+{
+	(void)data;
+	lw_ready(NULL, false);
+	return 0;
+}
+
 static int serve(int argc, char **argv)
 {
-	unsigned window = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
+	struct lw_work work = {
+		.run = run_act,
+		.window = argc > 2 ? (unsigned)atoi(argv[2]) : 1,
+		.start = argc > 3 && strcmp(argv[3], "unready") == 0 ? begin_unready : NULL,
+	};
 
-	return lw_work_main(&(struct lw_work){ .run = run_act, .window = window }, NULL);
+	return lw_work_main(&work, NULL);
 }
 
 /* ---- the protocol by hand ------------------------------------------------------------ */
@@ -508,6 +528,24 @@ static int leave(void)
 	return 0;
 }
 
+static int notify(const char *text)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	const char *name = getenv("NOTIFY_SOCKET");
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	size_t size = name == NULL ? 0 : strlen(name);
+
+	if (fd < 0 || size < 2 || size >= sizeof(to.sun_path))
+		lw_fatal("no NOTIFY_SOCKET");
+	memcpy(to.sun_path, name, size);
+	if (name[0] == '@')
+		to.sun_path[0] = '\0';
+	size += offsetof(struct sockaddr_un, sun_path);
+	if (sendto(fd, text, strlen(text), 0, (struct sockaddr *)&to, (socklen_t)size) < 0)
+		lw_fatal("cannot send to '%s': %s", name, strerror(errno));
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*play)(void);
@@ -533,6 +571,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (strcmp(name, "serve") == 0)
 		return serve(argc, argv);
+	if (strcmp(name, "notify") == 0 && argc > 2)
+		return notify(argv[2]);
 	for (size_t i = 0; i < LW_COUNT(wishes); i++) {
 		if (strcmp(name, wishes[i].name) == 0)
 			return send_wish(&wishes[i], first);

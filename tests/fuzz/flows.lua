@@ -11,7 +11,7 @@ p:run{ value = 1 }
 p:run(lw.map{ a = 1 }, lw.list{}, lw.null, lw.bytes("\xff"))
 ----
 p:run(1)
-print(p.status.stage, #p.statuses, p.url, p.num_successes, p.num_failures, p.num_timeouts)
+print(p.status.stage, #p.statuses, p.url, p.is_ready, p.num_successes, p.num_failures, p.num_timeouts)
 print(p.has_started, p.is_pending, p.is_running, p.has_succeeded, p.has_failed, p.has_stopped)
 p:stop()
 p:start()

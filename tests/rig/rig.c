@@ -116,6 +116,7 @@ static int run_test(void (*test)(void *), void *context)
 	unsetenv("LW_STATE_DIR");
 	unsetenv("STATE_DIRECTORY");
 	unsetenv("LW_CONTROL");
+	unsetenv("NOTIFY_SOCKET");
 	test(context);
 	rig_anew();
 	return 0;

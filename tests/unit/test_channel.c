@@ -355,3 +355,31 @@ Test(channel, a_value_larger_than_the_socket_takes_arrives)
 	lw_free(text);
 	down();
 }
+
+static void expect_ready(bool ready)
+{
+	struct lw_msg msg;
+
+	boss_expect(&msg, LW_MSG_READY);
+	cr_assert_eq(msg.ready.ready, ready);
+}
+
+Test(channel, who_is_ready_is_told_behind_each_hello_and_before_a_result)
+{
+	up();
+	welcomed(0);
+	channel_ready(channel, true);
+	channel_flush(channel);
+	expect_ready(true);
+	channel_ready(channel, true); /* no news */
+	put_result(1);
+	channel_ready(channel, false);
+	channel_flush(channel);
+	expect_ready(false);
+	expect_result(1, 1);
+	channel_ready(channel, true);
+	redial();
+	expect_ready(true); /* before the welcome */
+	welcomed(1);
+	down();
+}
