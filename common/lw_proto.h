@@ -61,6 +61,8 @@
 #define LW_STOP(F, s)     F(s, TEXT, reason,      LW_SENTENCE_MAX)
 #define LW_READY(F, s)    F(s, BOOL, ready,       0) /* may come right behind HELLO */
 
+#define LW_SIGNAL(F, s)   F(s, U64,  number,      0) /* for the command in hand, of lw-worker alone */
+
 /*         NAME       name      id  sent by */
 #define LW_MESSAGES(M)                               \
 	M(HELLO,     hello,     1,  LW_BY_WORKER)     \
@@ -75,7 +77,8 @@
 	M(RESULT,    result,    10, LW_BY_WORKER)     \
 	M(ACK,       ack,       11, LW_BY_SUPERVISOR) \
 	M(STOP,      stop,      12, LW_BY_SUPERVISOR) \
-	M(READY,     ready,     13, LW_BY_WORKER)
+	M(READY,     ready,     13, LW_BY_WORKER)     \
+	M(SIGNAL,    signal,    14, LW_BY_SUPERVISOR)
 /* clang-format on */
 
 enum lw_sender { LW_BY_WORKER, LW_BY_SUPERVISOR };

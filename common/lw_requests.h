@@ -32,6 +32,7 @@
 	B(ALL,      "all",        "true: every call of the work")                        \
 	B(OLDER,    "before",     "with all: only calls that ended before that time")    \
 	B(PATH,     "path",       "the absolute path of a new file")                     \
+	B(SIGNAL,   "signal",     "a signal by its name or number")                      \
 	B(PATCH,    "*",          "a JSON merge patch (RFC 7396)")
 /* clang-format on */
 
@@ -79,6 +80,15 @@ enum lw_rights { LW_ANYONE, LW_OPERATOR };
 	V("POST",  "works/*/kill",    OPERATOR, kill,        LW_BODY_NONE, LW_QUERY_WAIT, \
 	  kill, "WORK", steer, \
 	  "kill the processes of a work; its run is stopped") \
+	V("POST",  "works/*/pause",   OPERATOR, pause,       LW_BODY_NONE, LW_QUERY_NONE, \
+	  pause, "[WORK]", pause, \
+	  "take nothing from the queue of a work, or make no passes; what runs goes on") \
+	V("POST",  "works/*/resume",  OPERATOR, resume,      LW_BODY_NONE, LW_QUERY_NONE, \
+	  resume, "[WORK]", pause, \
+	  "undo a pause") \
+	V("POST",  "works/*/signal",  OPERATOR, signal,      LW_BODY_SIGNAL, LW_QUERY_NONE, \
+	  signal, "WORK SIGNAL", signal, \
+	  "send a signal to the programs or commands that a work runs now") \
 	V("POST",  "works/*/run",     OPERATOR, run,         LW_BODY_CALL, LW_QUERY_WAIT, \
 	  run, "WORK [ARGS...]", run, \
 	  "make a call; --wait: and wait for its run") \
@@ -104,6 +114,10 @@ enum lw_rights { LW_ANYONE, LW_OPERATOR };
 	  "show the flow's state, or change it: JSON merge patch or name=value") \
 	R("PATCH", "state",           OPERATOR, state,       LW_BODY_PATCH, LW_QUERY_NONE, \
 	  "change the flow's state (JSON merge patch)") \
+	R("POST",  "app/pause",       OPERATOR, pause_app,   LW_BODY_NONE, LW_QUERY_NONE, \
+	  "make no passes; what runs goes on, and so do operators' calls") \
+	R("POST",  "app/resume",      OPERATOR, resume_app,  LW_BODY_NONE, LW_QUERY_NONE, \
+	  "make passes again") \
 	V("POST",  "app/reload",      OPERATOR, reload,      LW_BODY_NONE, LW_QUERY_DRY, \
 	  reload, "", reload, \
 	  "read app.conf again and take over what has changed") \

@@ -33,6 +33,8 @@ struct job {
 static int do_status(struct job *job);
 static int do_works(struct job *job);
 static int do_steer(struct job *job);
+static int do_pause(struct job *job);
+static int do_signal(struct job *job);
 static int do_run(struct job *job);
 static int do_retry(struct job *job);
 static int do_forget(struct job *job);
@@ -364,6 +366,11 @@ static const char *text_in(const json_t *object, const char *key)
 	return text != NULL ? text : "";
 }
 
+static json_int_t count_in(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
 /* The runs that this stop or kill has ended: nothing runs them again by itself. */
 static void print_stopped(const struct job *job, const json_t *work)
 {
@@ -480,6 +487,47 @@ static int do_steer(struct job *job)
 	return LWCTL_DONE;
 }
 
+/* pause and resume: of a work, or of the app. */
+static int do_pause(struct job *job)
+{
+	LW_AUTO(lw_free)
+	char *path = job->word_count > 0 ? work_path(job, job->verb, "")
+					 : lw_format("/api/v1/app/%s", job->verb);
+	struct screen screen = screen_of(stdout);
+	int status = ask(job, "POST", path, NULL, READ_SECONDS);
+
+	if (status != LWCTL_DONE)
+		return status;
+	if (given(job, OPT_JSON))
+		return pass_through(job);
+	if (job->word_count > 0)
+		print_work(&screen, answer_of(job));
+	else
+		print_status(&screen, answer_of(job), NULL);
+	return LWCTL_DONE;
+}
+
+static int do_signal(struct job *job)
+{
+	LW_AUTO(lw_free) char *path = work_path(job, "signal", "");
+	json_t *body = json_pack("{s: s}", "signal", job->words[1]);
+	LW_AUTO(lw_free) char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+	int status;
+
+	json_decref(body);
+	if (text == NULL)
+		return complain(LWCTL_USAGE, "the signal is no text");
+	status = ask(job, "POST", path, text, READ_SECONDS);
+	if (status != LWCTL_DONE)
+		return status;
+	if (given(job, OPT_JSON))
+		return pass_through(job);
+	(void)printf("signal: sent to %" JSON_INTEGER_FORMAT " process%s\n",
+		     count_in(answer_of(job), "processes"),
+		     count_in(answer_of(job), "processes") == 1 ? "" : "es");
+	return LWCTL_DONE;
+}
+
 /* The call behind the name of the work as the text of a body, or NULL: none was given.
  * LWCTL_USAGE after it was complained of. */
 static int get_call(const struct job *job, char **ret_text)
@@ -545,11 +593,6 @@ static int get_calls(const struct job *job, char **ret_text)
 	if (status == LWCTL_DONE && *ret_text == NULL)
 		*ret_text = all_calls(job);
 	return status;
-}
-
-static json_int_t count_in(const json_t *object, const char *key)
-{
-	return json_integer_value(json_object_get(object, key));
 }
 
 static void print_calls(const struct job *job, json_int_t count)

@@ -486,7 +486,22 @@ static bool add_percent(struct lw_buf *out, const json_t *process)
 	return has(process, "progress");
 }
 
-static void note_cell(struct table *table, const json_t *work)
+/* "paused by uid 1000 pid 4242 5 min ago" */
+static bool add_pause(struct lw_buf *out, const struct screen *screen, const json_t *object)
+{
+	const json_t *pause = json_object_get(object, "paused");
+	char text[40];
+
+	if (!json_is_object(pause))
+		return false;
+	print_ago(screen->now - number_of(pause, "at"), text);
+	lw_buf_printf(out, "paused by ");
+	print_clean(out, text_of(pause, "by"));
+	lw_buf_printf(out, " %s", text);
+	return true;
+}
+
+static void note_cell(struct table *table, const struct screen *screen, const json_t *work)
 {
 	size_t count = process_count(work);
 	const char *message = text_of(work, "message");
@@ -498,6 +513,7 @@ static void note_cell(struct table *table, const json_t *work)
 		lw_buf_printf(&table->text, "stopped by operator");
 		told = true;
 	}
+	told = told || add_pause(&table->text, screen, work);
 	for (size_t i = 0; i < count && !told; i++)
 		told = add_trouble(&table->text, process_at(work, i));
 	for (size_t i = 0; i < count && !told; i++)
@@ -510,6 +526,8 @@ static void note_cell(struct table *table, const json_t *work)
 	}
 	if (!told && stage != NULL && strcmp(stage, "stopped") == 0)
 		lw_buf_printf(&table->text, "%sretry runs it again", reason != NULL ? "; " : "");
+	else if (!told && reason == NULL && json_is_false(json_object_get(work, "ready")))
+		lw_buf_printf(&table->text, "not ready");
 	end_cell(table);
 }
 
@@ -546,7 +564,7 @@ static void print_works(const struct screen *screen, const json_t *works)
 		count_cell(&table, count_of(work, "misses"));
 		count_cell(&table, count_of(runs != NULL ? runs : work, "failed"));
 		count_cell(&table, count_of(work, "hits"));
-		note_cell(&table, work);
+		note_cell(&table, screen, work);
 	}
 	table_print(&table, screen);
 }
@@ -581,6 +599,10 @@ static void print_app(const struct screen *screen, const json_t *app)
 	if (has(journal, "bytes")) {
 		print_bytes(count_of(journal, "bytes"), text);
 		lw_buf_printf(&line, ", journal %s", text);
+	}
+	if (json_is_object(json_object_get(app, "paused"))) {
+		lw_buf_printf(&line, "; no passes: ");
+		(void)add_pause(&line, screen, app);
 	}
 	(void)fprintf(screen->out, "%s\n", lw_buf_text(&line));
 	print_journal_error(screen, journal);

@@ -64,6 +64,19 @@ static int on_mark(void *context, struct lw_slice mark, int64_t at)
 	return app_restore_mark(load->app, text, at, load->err);
 }
 
+/* Of a work that is not known it is of nobody. */
+static int on_pause(void *context, const struct pause_row *row)
+{
+	struct load *load = context;
+	struct work *work = app_work_of_row(load->app, row->work);
+
+	if (row->work == 0)
+		pause_restore(&load->app->pause, row);
+	else if (work != NULL)
+		pause_restore(&work->pause, row);
+	return 0;
+}
+
 static int on_worker(void *context, const struct worker_row *row)
 {
 	struct load *load = context;
@@ -199,6 +212,7 @@ int adopt_load(struct app *app, struct lw_err *err)
 		.work = on_work,
 		.state = on_state,
 		.mark = on_mark,
+		.pause = on_pause,
 		.worker = on_worker,
 		.kept = on_kept,
 		.open = on_open,

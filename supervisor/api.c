@@ -4,6 +4,7 @@
  * api_call.c. See api.h.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -395,6 +396,14 @@ static void add_field(struct lw_buf *line, const char *key, const char *text)
 
 	js_text(&quoted, text);
 	lw_buf_printf(line, " %s=%s", key, lw_buf_text(&quoted));
+}
+
+const char *api_who(const struct ask *ask)
+{
+	static char text[64];
+
+	snprintf(text, sizeof(text), "uid %u pid %d", (unsigned)ask->uid, (int)ask->pid);
+	return text;
 }
 
 static void audit(const struct ask *ask)

@@ -120,6 +120,70 @@ void api_do_stop(struct ask *ask)
 	await_on(wait, !ask->wait || !work_has_process(ask->work), &ask->work->gone_watchers);
 }
 
+void api_do_pause(struct ask *ask)
+{
+	work_pause(ask->work, api_who(ask));
+	wait_stable(wait_new(ask, finish_work));
+}
+
+void api_do_resume(struct ask *ask)
+{
+	work_resume(ask->work);
+	wait_stable(wait_new(ask, finish_work));
+}
+
+static void finish_app(struct wait *wait)
+{
+	LW_AUTO_BUF out = { 0 };
+
+	describe_app(wait->app, &out);
+	api_answer(wait->request, &out);
+}
+
+void api_do_pause_app(struct ask *ask)
+{
+	if (!ask->app->config->has_flow) {
+		api_refuse(ask, 409, "no_flow", "this app has no flow that could be paused",
+			   "its works can be, one by one");
+		return;
+	}
+	app_pause(ask->app, api_who(ask));
+	wait_stable(wait_new(ask, finish_app));
+}
+
+void api_do_resume_app(struct ask *ask)
+{
+	app_resume(ask->app);
+	wait_stable(wait_new(ask, finish_app));
+}
+
+void api_do_signal(struct ask *ask)
+{
+	const char *name = json_string_value(json_object_get(ask->body, "signal"));
+	int number = name != NULL ? config_parse_signal(name) : -1;
+	LW_AUTO_BUF out = { 0 };
+	size_t told;
+
+	if (number <= 0) {
+		api_refuse(ask, 400, "bad_signal", "'signal' is a signal: \"HUP\" or a number",
+			   NULL);
+		return;
+	}
+	told = work_signal(ask->work, number);
+	if (told == 0) {
+		api_refuse(ask, 409, "nothing_runs",
+			   "the work runs nothing that a signal could go to", NULL);
+		return;
+	}
+	js_open(&out, '{');
+	js_key(&out, "signal");
+	js_int(&out, number);
+	js_key(&out, "processes");
+	js_int(&out, (int64_t)told);
+	js_close(&out, '}');
+	api_answer(ask->request, &out);
+}
+
 void api_do_shutdown(struct ask *ask)
 {
 	struct wait *wait;

@@ -256,6 +256,7 @@ void app_free(struct app *app)
 	reaper_free(app->reaper);
 	lw_cgroup_free(app->cgroup);
 	state_done(&app->state);
+	pause_done(&app->pause);
 	lw_buf_done(&app->scratch);
 	config_free(app->config);
 	free(app->end_reason);
@@ -394,7 +395,7 @@ void app_changed(struct app *app, const char *trigger)
 		app->own_change = app->own_change || strcmp(trigger, "run") != 0;
 		return;
 	}
-	if (app->stage != APP_RUNNING)
+	if (app->stage != APP_RUNNING || is_paused(&app->pause))
 		return;
 	if (app->config->has_flow && !app->pass_task.posted) {
 		app->last_trigger = trigger;
@@ -461,7 +462,7 @@ static void make_pass(struct app *app)
 	struct flow_result result = { 0 };
 	int64_t began = loop_clock();
 
-	if (app->stage != APP_RUNNING)
+	if (app->stage != APP_RUNNING || is_paused(&app->pause))
 		return;
 	app->in_pass = true;
 	app->own_change = false;
@@ -525,6 +526,21 @@ int app_set_state(struct app *app, const char *name, struct lw_slice value, stru
 	return r;
 }
 
+void app_pause(struct app *app, const char *by)
+{
+	if (!pause_begin(&app->pause, app->journal, 0, loop_wall(app->loop), by))
+		return;
+	loop_timer_stop(&app->interval_timer);
+	loop_timer_stop(&app->own_timer);
+}
+
+/* The pass that comes sees all that happened meanwhile. */
+void app_resume(struct app *app)
+{
+	if (pause_end(&app->pause, app->journal, 0))
+		app_changed(app, "resume");
+}
+
 static void on_mark(void *context)
 {
 	app_changed(context, "schedule");
@@ -577,6 +593,27 @@ static void order_works(struct app *app)
 		app->works[i]->index = i;
 }
 
+/* Since before this start: else nobody would know why nothing happens. */
+static void say_who_is_paused(const struct app *app)
+{
+	LW_AUTO_BUF text = { 0 };
+
+	if (is_paused(&app->pause)) {
+		pause_print(&app->pause, &text);
+		lw_log(LW_LOG_WARNING, "the app makes no passes: it was %s", lw_buf_text(&text));
+	}
+	for (size_t i = 0; i < app->work_count; i++) {
+		const struct work *work = app->works[i];
+
+		if (!is_paused(&work->pause) || work->retired)
+			continue;
+		text.size = 0;
+		pause_print(&work->pause, &text);
+		lw_log(LW_LOG_WARNING, "work=%s starts nothing: it was %s", work->config->name,
+		       lw_buf_text(&text));
+	}
+}
+
 /* ---- beginning and end -------------------------------------------------------------------------------- */
 
 int app_begin(struct app *app, struct lw_err *err)
@@ -599,6 +636,7 @@ int app_begin(struct app *app, struct lw_err *err)
 	}
 	order_works(app);
 	app->stage = APP_RUNNING;
+	say_who_is_paused(app);
 	adopt_processes(app);
 	loop_post(app->loop, LOOP_IO, &app->begin_task);
 	return 0;

@@ -57,6 +57,7 @@ struct app {
 	int64_t started;       /* microseconds since 1970 */
 
 	/* passes */
+	struct pause pause; /* there are none */
 	bool in_pass;
 	struct watcher look; /* the next pass waits for a look at cache_files */
 	bool look_again;     /* and another one comes: something changed after it began */
@@ -128,6 +129,10 @@ LW_MUST_USE int app_work_add(struct app *app, struct work_config *take, bool in_
 
 /* Something changed: a pass comes in this turn or the next. `trigger` is a literal. */
 void app_changed(struct app *app, const char *trigger);
+
+/* By an operator: no passes until it is resumed; what runs, and what operators call, goes on. */
+void app_pause(struct app *app, const char *by);
+void app_resume(struct app *app);
 
 /* The flow assigns lw.state. */
 LW_MUST_USE int app_set_state(struct app *app, const char *name, struct lw_slice value,

@@ -298,6 +298,19 @@ static void describe_ready(const struct work *work, struct lw_buf *out)
 		js_truth(out, ready == READY_YES);
 }
 
+static void describe_pause(const struct pause *pause, struct lw_buf *out)
+{
+	js_key(out, "paused");
+	if (!is_paused(pause)) {
+		js_null(out);
+		return;
+	}
+	js_open(out, '{');
+	TIME("at", pause->at);
+	TEXT("by", pause->by);
+	js_close(out, '}');
+}
+
 static void describe_url(const struct work *work, struct lw_buf *out)
 {
 	js_key(out, "url");
@@ -388,6 +401,8 @@ static void brief_work(const struct work *work, struct lw_buf *out)
 	TIME("since", status.at);
 	if (work->held)
 		TRUTH("held", true);
+	if (is_paused(&work->pause))
+		describe_pause(&work->pause, out);
 	if (work->speaks_of_ready && work_readiness(work) == READY_NO)
 		TRUTH("ready", false);
 	brief_processes(work, out);
@@ -414,6 +429,7 @@ void describe_work(const struct work *work, bool brief, struct lw_buf *out)
 	TIME("since", status.at);
 	TRUTH("held", work->held);
 	describe_ready(work, out);
+	describe_pause(&work->pause, out);
 	js_key(out, "processes");
 	js_open(out, '[');
 	for (size_t i = 0; i < work->worker_count; i++)
@@ -485,6 +501,7 @@ void describe_app(const struct app *app, struct lw_buf *out)
 	TEXT("state_dir", app->state_dir);
 	TEXT("stage", app_stage_name(app->stage));
 	TEXT("reason", app->end_reason);
+	describe_pause(&app->pause, out);
 	COUNT("pid", (uint64_t)getpid());
 	TEXT("version", LW_VERSION);
 	TEXT("view", app->view != NULL ? view_url(app->view) : NULL);
@@ -534,6 +551,8 @@ static void describe_why(const struct run *run, struct lw_buf *out)
 	LW_AUTO_BUF why = { 0 };
 
 	work_print_why(run->work, (enum why)run->why, run, form, &why);
+	if (run->stage == STAGE_PENDING && run->worker == NULL)
+		work_print_wait(run->work, &why);
 	TEXT("why", lw_buf_text(&why));
 }
 

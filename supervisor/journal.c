@@ -639,6 +639,12 @@ void journal_mark(struct journal *journal, const char *mark, int64_t at)
 	note(journal);
 }
 
+void journal_pause(struct journal *journal, const struct pause_row *row)
+{
+	store_put_pause(&journal->open, row);
+	note(journal);
+}
+
 uint64_t journal_batch(const struct journal *journal)
 {
 	return journal->batch;

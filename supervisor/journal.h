@@ -67,6 +67,7 @@ void journal_applied(struct journal *journal, uint64_t worker, uint64_t applied)
 void journal_state(struct journal *journal, uint32_t work, struct lw_slice name,
 		   struct lw_slice value); /* work 0: the flow's own; nil removes */
 void journal_mark(struct journal *journal, const char *mark, int64_t at);
+void journal_pause(struct journal *journal, const struct pause_row *row);
 
 /* The number of the batch that changes are noted in now, and of the latest stable one. */
 uint64_t journal_batch(const struct journal *journal);

@@ -22,7 +22,7 @@
 /* Version 1. Numbers stand before what may be long, so that reading them never follows a chain of
  * pages. Numbers of 0 and 1 and NULL take a byte. Of three indexes only the first costs a run that
  * succeeds and is KEPT anything. tests/data/journal-v1.db holds it for ever; a change is a new
- * version and a row in `migrations`. */
+ * version and a row in `migrations`, as there are below. */
 static const char schema[] =
 	"CREATE TABLE meta(id TEXT NOT NULL, secret BLOB NOT NULL) STRICT;\n"
 	"CREATE TABLE works(\n"
@@ -97,9 +97,20 @@ static int from_nothing(const struct store *store, struct lw_err *err)
 	return r < 0 ? r : make_meta(store, err);
 }
 
+/* Who paused what, and when. */
+static int from_version_1(const struct store *store, struct lw_err *err)
+{
+	return db_exec(
+		&store->db,
+		"CREATE TABLE pauses(\n"
+		"  work INTEGER PRIMARY KEY, at INTEGER NOT NULL, by TEXT NOT NULL) STRICT;\n",
+		"write", err);
+}
+
 /* Row n brings version n to n + 1. */
 static int (*const migrations[])(const struct store *store, struct lw_err *err) = {
 	from_nothing,
+	from_version_1,
 };
 static_assert(LW_COUNT(migrations) == STORE_VERSION, "every version has its way there");
 

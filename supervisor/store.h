@@ -22,7 +22,7 @@
 #include "lw_err.h"
 
 #define STORE_FILE    "journal.db" /* in the state directory; -wal and -shm beside it */
-#define STORE_VERSION 1            /* PRAGMA user_version; application_id says whose it is */
+#define STORE_VERSION 2            /* PRAGMA user_version; application_id says whose it is */
 
 struct store;
 struct store_reader;
@@ -79,6 +79,13 @@ struct worker_row {
 	uint8_t ready;  /* 0: it had not dialled in, 1: it had, 2: and was not ready, 3: and was */
 };
 
+/* An operator's pause, until it is resumed. */
+struct pause_row {
+	uint32_t work; /* 0: of the app */
+	int64_t at;    /* 0: none any more */
+	struct lw_slice by;
+};
+
 /* ---- a batch ---------------------------------------------------------------------------- */
 
 void store_put_run_new(struct lw_buf *batch, const struct run_row *row); /* INSERT */
@@ -93,6 +100,7 @@ void store_put_worker_gone(struct lw_buf *batch, uint64_t worker); /* pid 0; inc
 void store_put_state(struct lw_buf *batch, uint32_t work, struct lw_slice name,
 		     struct lw_slice value); /* work 0: the flow's; value empty: removed */
 void store_put_mark(struct lw_buf *batch, struct lw_slice mark, int64_t at);
+void store_put_pause(struct lw_buf *batch, const struct pause_row *row);
 
 /* The whole batch or nothing. One failed apply may be tried again with the same bytes. A batch
  * that makes no sense (our mistake) is -EBADMSG. */
@@ -111,7 +119,7 @@ LW_AUTO_DEFINE(struct store *, store_close)
 const char *store_id(const struct store *store);
 const uint8_t *store_secret(const struct store *store); /* LW_KEY_SECRET bytes */
 
-/* What a start needs to know. Called in this order: works, states, marks, workers, then runs by id.
+/* What a start needs to know. Called in this order: works, states, marks, pauses, workers, then runs by id.
  * Slices live until the call returns. A callback that returns < 0 ends the load with that.
  *   kept: a run that is over and KEPT: id, work, stage, by, why, flags, started, ended, form.
  *   open: a run that is not over: the whole row. */
@@ -120,6 +128,7 @@ struct store_load {
 	int (*work)(void *context, const struct work_row *row);
 	int (*state)(void *context, uint32_t work, struct lw_slice name, struct lw_slice value);
 	int (*mark)(void *context, struct lw_slice mark, int64_t at);
+	int (*pause)(void *context, const struct pause_row *row);
 	int (*worker)(void *context, const struct worker_row *row);
 	int (*kept)(void *context, const struct run_row *row);
 	int (*open)(void *context, const struct run_row *row);

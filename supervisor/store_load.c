@@ -44,6 +44,11 @@ static int take_mark(const struct store_load *load, const union store_row *row)
 	return load->mark(load->context, row->mark.mark, row->mark.at);
 }
 
+static int take_pause(const struct store_load *load, const union store_row *row)
+{
+	return load->pause(load->context, &row->pause);
+}
+
 static int take_worker(const struct store_load *load, const union store_row *row)
 {
 	return load->worker(load->context, &row->worker);
@@ -60,6 +65,7 @@ static int load_rest(struct store *store, const struct store_load *load, struct 
 		{ &store_work_shape, "id", take_work },
 		{ &store_state_shape, "work, name", take_state },
 		{ &store_mark_shape, "mark", take_mark },
+		{ &store_pause_shape, "work", take_pause },
 		{ &store_worker_shape, "id", take_worker },
 	};
 	int r = 0;

@@ -52,7 +52,7 @@ struct mark_row {
 	struct lw_slice mark;
 	int64_t at;
 };
-extern const struct shape store_state_shape, store_mark_shape;
+extern const struct shape store_state_shape, store_mark_shape, store_pause_shape;
 
 union store_row {
 	struct run_row run;
@@ -60,6 +60,7 @@ union store_row {
 	struct worker_row worker;
 	struct state_row state;
 	struct mark_row mark;
+	struct pause_row pause;
 };
 
 static inline bool column_is_slice(const struct column *column)
@@ -87,6 +88,8 @@ enum store_op_code {
 	OP_STATE,
 	OP_STATE_GONE,
 	OP_MARK,
+	OP_PAUSE,
+	OP_PAUSE_GONE,
 	OPS_N
 };
 

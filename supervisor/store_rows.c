@@ -81,6 +81,12 @@ static const struct column mark_columns[] = {
 	COLUMN(mark_row, I64,  at,   MOVES)
 };
 
+static const struct column pause_columns[] = {
+	COLUMN(pause_row, U32,  work, MOVES)
+	COLUMN(pause_row, I64,  at,   MOVES)
+	COLUMN(pause_row, TEXT, by,   MOVES)
+};
+
 /* Parts of a row, for changes of one thing. */
 static const struct column flags_columns[] = { RUN(ID, id, STAYS) RUN(U8, flags, MOVES) };
 static const struct column applied_columns[] = { WORKER(ID, id) WORKER(U64, applied) };
@@ -93,11 +99,13 @@ const struct shape store_work_shape   = SHAPE("works",   work_columns,   1);
 const struct shape store_worker_shape = SHAPE("workers", worker_columns, 1);
 const struct shape store_state_shape  = SHAPE("state",   state_columns,  2);
 const struct shape store_mark_shape   = SHAPE("marks",   mark_columns,   1);
+const struct shape store_pause_shape  = SHAPE("pauses",  pause_columns,  1);
 static const struct shape flags_shape       = SHAPE("runs",    flags_columns,     1);
 static const struct shape applied_shape     = SHAPE("workers", applied_columns,   1);
 /* Their keys alone. */
 static const struct shape worker_gone_shape = { "workers", applied_columns, 1, 1 };
 static const struct shape state_gone_shape  = { "state", state_columns, 2, 2 };
+static const struct shape pause_gone_shape  = { "pauses", pause_columns, 1, 1 };
 
 const struct store_op store_ops[OPS_N] = {
 	[OP_RUN_NEW]     = { &store_run_shape,    STORE_INSERT, NULL },
@@ -112,6 +120,9 @@ const struct store_op store_ops[OPS_N] = {
 	[OP_STATE_GONE]  = { &state_gone_shape,   STORE_OTHER,
 			     "DELETE FROM state WHERE work = ?1 AND name = ?2" },
 	[OP_MARK]        = { &store_mark_shape,   STORE_UPSERT, NULL },
+	[OP_PAUSE]       = { &store_pause_shape,  STORE_UPSERT, NULL },
+	[OP_PAUSE_GONE]  = { &pause_gone_shape,   STORE_OTHER,
+			     "DELETE FROM pauses WHERE work = ?1" },
 };
 /* clang-format on */
 
@@ -325,6 +336,11 @@ void store_put_state(struct lw_buf *batch, uint32_t work, struct lw_slice name,
 void store_put_mark(struct lw_buf *batch, struct lw_slice mark, int64_t at)
 {
 	put_op(batch, OP_MARK, &(struct mark_row){ mark, at });
+}
+
+void store_put_pause(struct lw_buf *batch, const struct pause_row *row)
+{
+	put_op(batch, row->at != 0 ? OP_PAUSE : OP_PAUSE_GONE, row);
 }
 
 /* ---- from bytes ------------------------------------------------------------------------------- */

@@ -227,6 +227,14 @@ static void print_time(int64_t at, struct lw_buf *out)
 		lw_buf_printf(out, "%s", text);
 }
 
+void work_print_wait(const struct work *work, struct lw_buf *out)
+{
+	if (!is_paused(&work->pause))
+		return;
+	lw_buf_printf(out, "; waits: ");
+	pause_print(&work->pause, out);
+}
+
 void work_print_why(const struct work *work, enum why why, const struct run *run,
 		    struct lw_slice form, struct lw_buf *out)
 {

@@ -277,6 +277,7 @@ void work_free(struct work *work)
 	free(work->statuses);
 	files_remove(work->files);
 	state_done(&work->state);
+	pause_done(&work->pause);
 	lw_buf_done(&work->head);
 	work_config_free(work->config);
 	free(work);

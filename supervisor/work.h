@@ -9,6 +9,7 @@
 #include "cache.h"
 #include "config.h"
 #include "files.h"
+#include "pause.h"
 #include "run.h"
 #include "state.h"
 #include "worker.h"
@@ -46,6 +47,7 @@ struct work {
 	size_t recent_at;
 	int64_t rank_first, rank_last; /* given to runs at the head and the end of the queue */
 	bool speaks_of_ready;          /* a process of it has said whether it is ready */
+	struct pause pause;            /* nothing is taken from the queue */
 	bool held;                     /* an operator's stop holds */
 	bool stopped;                  /* w:stop() by the flow; the next call undoes it */
 	bool made_in_pass;
@@ -132,6 +134,11 @@ void work_start(struct work *work, bool by_flow);
 void work_stop(struct work *work, bool by_flow);
 void work_kill(struct work *work);
 void work_restart(struct work *work, bool by_flow);
+/* By an operator: calls wait in the queue until it is resumed; what runs goes on. */
+void work_pause(struct work *work, const char *by);
+void work_resume(struct work *work);
+/* To the program, or to the command in hand, of every process. How many that were. */
+size_t work_signal(struct work *work, int number);
 /* Runs again what failed or was stopped: this call, or with an empty slice every one. The
  * number of calls, whose runs are the newest of all; -ENOENT when there is nothing to retry. */
 LW_MUST_USE int work_retry(struct work *work, struct lw_slice call, struct lw_err *err);
@@ -183,6 +190,8 @@ void work_hears_of_ready(struct work *work, enum readiness ready);
 /* The sentence for a decision about `form`; `run` as in struct answer. (why.c) */
 void work_print_why(const struct work *work, enum why why, const struct run *run,
 		    struct lw_slice form, struct lw_buf *out);
+/* What keeps a call from running that is decided to run: "; waits: paused by ...", or nothing. */
+void work_print_wait(const struct work *work, struct lw_buf *out);
 
 /* How the attempt in hand is being ended, on record. */
 void work_set_ending(struct work *work, struct run *run, enum ending ending, const char *reason);

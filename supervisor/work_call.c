@@ -103,7 +103,7 @@ static void enqueue(struct work *work, struct run *run)
 		overtake_all(work, &work->queue, run->id);
 		overtake_all(work, &work->delayed, run->id);
 	}
-	if (work->config->overlap == OVERLAP_CANCEL)
+	if (work->config->overlap == OVERLAP_CANCEL && !is_paused(&work->pause))
 		work_cancel_running(work, run->id);
 	run->rank = ++work->rank_last;
 	run_list_append(&work->queue, run);
@@ -413,5 +413,8 @@ int work_explain(struct work *work, struct lw_slice call, struct answer *ret_ans
 			return -EIO;
 	}
 	work_print_why(work, asked.why, run, asked.form, reason);
+	if (asked.decision == DECISION_RUN ||
+	    (asked.decision == DECISION_JOIN && ret_answer->stage == STAGE_PENDING))
+		work_print_wait(work, reason);
 	return 0;
 }

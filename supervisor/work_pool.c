@@ -86,8 +86,8 @@ void work_on_pump(struct loop_task *task)
 	struct work *work = LW_OWNER(task, struct work, pump);
 	struct worker *worker;
 
-	if (!work_may_run(work) || !journal_takes_runs(work->app->journal) ||
-	    work_awaits_files(work))
+	if (!work_may_run(work) || is_paused(&work->pause) ||
+	    !journal_takes_runs(work->app->journal) || work_awaits_files(work))
 		return;
 	while (work->queue.first != NULL && (worker = pick(work)) != NULL) {
 		struct run *run = work->queue.first;

@@ -1,4 +1,5 @@
-/* work_steer.c - start, stop, kill, restart, retry and forget: by operators and the flow. */
+/* work_steer.c - start, stop, kill, restart, pause, signal, retry and forget: by operators and the
+ * flow. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -152,6 +153,46 @@ void work_restart(struct work *work, bool by_flow)
 		resume_service(work);
 	work_on_room(work);
 	app_changed(work->app, "restart");
+}
+
+/* Runs that were sent ahead have not begun: they wait in the queue like the others. */
+static void take_back(struct worker *worker)
+{
+	const struct run_list *runs = worker_runs(worker);
+
+	for (struct run *run = runs->last; run != runs->first; run = run->prev)
+		worker_withdraw(worker, run);
+}
+
+void work_pause(struct work *work, const char *by)
+{
+	struct app *app = work->app;
+
+	if (!pause_begin(&work->pause, app->journal, work->row, loop_wall(app->loop), by))
+		return;
+	for (size_t i = 0; i < work->worker_count; i++)
+		take_back(work->workers[i]);
+	app_changed(app, "pause");
+}
+
+/* overlap = cancel: a call that came meanwhile stops what runs now, not before it can begin. */
+void work_resume(struct work *work)
+{
+	if (!pause_end(&work->pause, work->app->journal, work->row))
+		return;
+	if (work->config->overlap == OVERLAP_CANCEL && work->queue.first != NULL)
+		work_cancel_running(work, work->queue.first->id);
+	work_on_room(work);
+	app_changed(work->app, "resume");
+}
+
+size_t work_signal(struct work *work, int number)
+{
+	size_t told = 0;
+
+	for (size_t i = 0; i < work->worker_count; i++)
+		told += worker_signal(work->workers[i], number);
+	return told;
 }
 
 /* ---- retry and forget: one call, or all of the work ---------------------------------------------------------------- */

@@ -90,6 +90,8 @@ struct worker_death {
 	uint32_t streak; /* such deaths in a row, soon after the start and without a success */
 };
 struct worker_death worker_death(const struct worker *worker);
+/* To the program, or to the command that it runs now. False: there is none. */
+bool worker_signal(struct worker *worker, int number);
 /* Asks for the run to be given back unless it has begun. */
 void worker_withdraw(struct worker *worker, struct run *run);
 enum worker_state worker_state(const struct worker *worker);

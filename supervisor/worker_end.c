@@ -29,6 +29,23 @@ static void signal_group(const struct worker *worker, int signal)
 		(void)kill(worker->pid, signal); /* it has not made its session yet */
 }
 
+/* For lw-worker itself a signal means that it is to stop: it is told which one to pass on. */
+bool worker_signal(struct worker *worker, int number)
+{
+	struct lw_msg msg = { .id = LW_MSG_SIGNAL, .signal = { .number = (uint64_t)number } };
+	bool program = worker->work->config->program.count > 0;
+	bool adoptee_died = worker->adopted && !lw_process_lives(worker->pidfd);
+
+	if (worker->pid == 0 || adoptee_died)
+		return false;
+	if (program)
+		return kill(worker->pid, number) == 0;
+	if (worker->fd < 0 || worker_in_hand(worker) == NULL)
+		return false;
+	worker_send_now(worker, &msg);
+	return true;
+}
+
 static void send_stop(struct worker *worker)
 {
 	struct lw_msg msg = { .id = LW_MSG_STOP };

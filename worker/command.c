@@ -686,6 +686,18 @@ static void withdraw(struct command *command, uint64_t run)
 	channel_report(command->channel, &msg);
 }
 
+static void pass_on(struct command *command, uint64_t number)
+{
+	char text[80];
+
+	if (command->pid == 0 || number > (uint64_t)SIGRTMAX ||
+	    kill(command->pid, (int)number) == 0)
+		return;
+	snprintf(text, sizeof text, "signal %d could not be sent: %s", (int)number,
+		 strerror(errno));
+	stderr_say(&command->copy, text);
+}
+
 static void take_in(struct command *command)
 {
 	struct lw_msg msg;
@@ -703,6 +715,8 @@ static void take_in(struct command *command)
 			withdraw(command, msg.withdraw.run);
 		else if (msg.id == LW_MSG_STOP)
 			stop_by_message(command);
+		else if (msg.id == LW_MSG_SIGNAL)
+			pass_on(command, msg.signal.number);
 	}
 	if (r < 0) {
 		command->left = r;

@@ -41,7 +41,7 @@ static void empty_store(void)
 
 	HOLDS(db_exec(&store->db,
 		      "BEGIN; DELETE FROM runs; DELETE FROM works; DELETE FROM workers;"
-		      "DELETE FROM state; DELETE FROM marks; COMMIT",
+		      "DELETE FROM state; DELETE FROM marks; DELETE FROM pauses; COMMIT",
 		      "empty", &err) == 0,
 	      "%s", err.text);
 }
@@ -75,6 +75,12 @@ static int on_mark(void *context, struct lw_slice mark, int64_t at)
 	return seen(context);
 }
 
+static int on_pause(void *context, const struct pause_row *row)
+{
+	(void)row;
+	return seen(context);
+}
+
 static int on_worker(void *context, const struct worker_row *row)
 {
 	(void)row;
@@ -90,8 +96,8 @@ static int on_run(void *context, const struct run_row *row)
 static size_t count_rows(void)
 {
 	size_t count = 0;
-	const struct store_load load = { &count,    on_work, on_state, on_mark,
-					 on_worker, on_run,  on_run };
+	const struct store_load load = { &count,   on_work,   on_state, on_mark,
+					 on_pause, on_worker, on_run,   on_run };
 	struct lw_err err = { 0 };
 
 	HOLDS(store_load(store, &load, &err) == 0, "what was applied is not read: %s", err.text);

@@ -585,6 +585,8 @@ static void batch_seed(void)
 				 "day"));
 	store_put_state(&batch, 0, slice_of("data"), (struct lw_slice){ 0 });
 	store_put_mark(&batch, slice_of("hourly"), 1000000);
+	store_put_pause(&batch, &(struct pause_row){ 1, 1000000, slice_of("uid 0 pid 1") });
+	store_put_pause(&batch, &(struct pause_row){ .work = 0 });
 	store_put_worker_gone(&batch, 1);
 	write_seed("batch", "one of each", lw_buf_slice(&batch));
 }

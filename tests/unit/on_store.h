@@ -169,6 +169,13 @@ static LW_UNUSED int on_mark(void *context, struct lw_slice mark, int64_t at)
 	return 0;
 }
 
+static LW_UNUSED int on_pause(void *context, const struct pause_row *row)
+{
+	lw_buf_printf(&((struct loaded *)context)->trace, "Z%u %lld %.*s\n", row->work,
+		      (long long)row->at, (int)row->by.size, (const char *)row->by.data);
+	return 0;
+}
+
 static LW_UNUSED int on_worker(void *context, const struct worker_row *row)
 {
 	lw_buf_printf(&((struct loaded *)context)->trace,
@@ -206,8 +213,8 @@ static LW_UNUSED int on_open(void *context, const struct run_row *row)
 
 static LW_UNUSED int load(struct loaded *loaded)
 {
-	const struct store_load told = { loaded,    on_work, on_state, on_mark,
-					 on_worker, on_kept, on_open };
+	const struct store_load told = { loaded,   on_work,   on_state, on_mark,
+					 on_pause, on_worker, on_kept,  on_open };
 
 	return store_load(store, &told, &err);
 }

@@ -55,6 +55,13 @@ static int on_mark(void *context, struct lw_slice mark, int64_t at)
 	return 0;
 }
 
+static int on_pause(void *context, const struct pause_row *row)
+{
+	(void)context;
+	lw_buf_printf(&told, "Z%u:%lld ", row->work, (long long)row->at);
+	return 0;
+}
+
 static int on_worker(void *context, const struct worker_row *row)
 {
 	(void)context;
@@ -80,8 +87,8 @@ static int on_open(void *context, const struct run_row *row)
 /* From here on the thread writes. */
 static void begin_writing(void)
 {
-	static const struct store_load load = { NULL,      on_work, on_state, on_mark,
-						on_worker, on_kept, on_open };
+	static const struct store_load load = { NULL,     on_work,   on_state, on_mark,
+						on_pause, on_worker, on_kept,  on_open };
 	struct lw_err err = { 0 };
 
 	told.size = 0;

@@ -83,7 +83,7 @@ static void each(void (*check)(const struct lw_descriptor *descriptor, const str
 	size_t count;
 	const struct lw_descriptor *descriptors = lw_msg_descriptors(&count);
 
-	cr_assert_eq(count, 13);
+	cr_assert_eq(count, 14);
 	for (size_t i = 0; i < count; i++) {
 		for (unsigned seed = 0; seed < 10; seed++) {
 			LW_AUTO_BUF frame = { 0 };

@@ -3,10 +3,10 @@
  * test_store.c - the SQLite file: what goes in comes out, and bytes that make no sense change
  * nothing. What happens to disk, process and file is in test_store_harm.c.
  *
- * tests/data/journal-v1.db was written by schema version 1 and must be read by every later one;
- * it is never written again. A version that is new adds a file of its own:
+ * tests/data/journal-vN.db was written by schema version N and must be read by every later one;
+ * it is never written again. A version that is new adds a file of its own, and a test:
  *     LW_MAKE_JOURNAL=tests/data/journal-vN.db build/dev/unit/test_store \
- *         --filter store/a_journal_of_version_1_is_read_by_this_one
+ *         --filter store/a_journal_of_version_N_is_read_by_this_one
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -85,12 +85,15 @@ Test(store, everything_but_runs_comes_back_and_is_replaced)
 	store_put_state(&batch, 3, text("x"), text("1"));
 	store_put_state(&batch, 0, text("x"), text("flow"));
 	store_put_state(&batch, 3, text("gone"), text("2"));
+	store_put_pause(&batch, &(struct pause_row){ 0, 1, text("uid 0 pid 1") });
+	store_put_pause(&batch, &(struct pause_row){ 3, INT64_MAX, text("") });
 	store_put_worker(&batch, &worker);
 	store_put_work(&batch, &work);
 	apply();
 	expect_load("W3 w\xc3\xb6rk {} 10\n"
 		    "S0 x=flow\nS3 gone=2\nS3 x=1\n"
 		    "Mhourly -9223372036854775808\n"
+		    "Z0 1 uid 0 pid 1\nZ3 9223372036854775807 \n"
 		    "P9 3 4294967295 18446744073709551615 1 1234 5 9223372036854775808 boot token "
 		    "255 1\n");
 	work = (struct work_row){ 3, text("w\xc3\xb6rk"), { 0 }, false, true };
@@ -98,18 +101,22 @@ Test(store, everything_but_runs_comes_back_and_is_replaced)
 	store_put_state(&batch, 3, text("x"), text("3"));
 	store_put_state(&batch, 3, text("gone"), (struct lw_slice){ 0 });
 	store_put_mark(&batch, text("hourly"), 77);
+	store_put_pause(&batch, &(struct pause_row){ 0, 2, text("uid 1 pid 2") });
+	store_put_pause(&batch, &(struct pause_row){ .work = 3 });
 	store_put_applied(&batch, 9, 1000);
 	store_put_worker_gone(&batch, 9);
 	apply();
 	expect_load("W3 w\xc3\xb6rk  01\n"
 		    "S0 x=flow\nS3 x=3\n"
 		    "Mhourly 77\n"
+		    "Z0 2 uid 1 pid 2\n"
 		    "P9 3 4294967295 18446744073709551615 1000 0 5 9223372036854775808 boot token "
 		    "255 1\n");
 	worker = (struct worker_row){ .id = 9, .work = 4 };
 	store_put_worker(&batch, &worker);
 	apply();
-	expect_load("W3 w\xc3\xb6rk  01\nS0 x=flow\nS3 x=3\nMhourly 77\nP9 4 0 0 0 0 0 0   0 0\n");
+	expect_load("W3 w\xc3\xb6rk  01\nS0 x=flow\nS3 x=3\nMhourly 77\nZ0 2 uid 1 pid 2\n"
+		    "P9 4 0 0 0 0 0 0   0 0\n");
 }
 
 Test(store, a_start_is_told_of_what_is_kept_and_what_is_not_over_by_id)
@@ -599,6 +606,8 @@ static void fill_journal(void)
 	store_put_state(&batch, 0, text("day"), text("1"));
 	store_put_state(&batch, 1, text("data"), text("2"));
 	store_put_mark(&batch, text("hourly"), 1704067200000000);
+	store_put_pause(&batch, &(struct pause_row){ 0, 1704067200000002, text("uid 0 pid 1") });
+	store_put_pause(&batch, &(struct pause_row){ 2, 1704067200000003, text("uid 1 pid 2") });
 	put(1, 2, STAGE_SUCCEEDED, STORE_RUN_KEPT);
 	put(2, 2, STAGE_STOPPED, 0);
 	store_put_run_new(&batch, &run);
@@ -606,16 +615,20 @@ static void fill_journal(void)
 	apply();
 }
 
-static void expect_journal(void)
+static void expect_journal(const char *pauses)
 {
+	LW_AUTO_BUF expected = { 0 };
 	struct store_reader *reader;
 	struct run_row row;
 
-	expect_load("W1 train {} 10\nW2 process  01\n"
-		    "S0 day=1\nS1 data=2\n"
-		    "Mhourly 1704067200000000\n"
-		    "P1 1 0 4 17 4711 99 12345 boot-id token 2 1\n"
-		    "K1\nK3\nO4\n");
+	lw_buf_printf(&expected,
+		      "W1 train {} 10\nW2 process  01\n"
+		      "S0 day=1\nS1 data=2\n"
+		      "Mhourly 1704067200000000\n%s"
+		      "P1 1 0 4 17 4711 99 12345 boot-id token 2 1\n"
+		      "K1\nK3\nO4\n",
+		      pauses);
+	expect_load(lw_buf_text(&expected));
 	expect_found((struct store_search){ .stage = -1 }, "4 3 2 1 ");
 	expect_found((struct store_search){ .stage = STAGE_FAILED, .work = 1 }, "3 ");
 	GOOD(store_reader_open(folder, &reader, &err));
@@ -630,23 +643,41 @@ static void expect_journal(void)
 	store_reader_close(reader);
 }
 
-Test(store, a_journal_of_version_1_is_read_by_this_one)
+static void copy_file(const char *from, const char *to)
+{
+	LW_AUTO(lw_free) char *copy = lw_format("cp '%s' '%s'", from, to);
+
+	cr_assert_eq(system(copy), 0);
+}
+
+static void expect_journal_of(int version, const char *pauses)
 {
 	LW_AUTO(lw_free)
-	char *copy = lw_format("cp '%s/tests/data/journal-v1.db' '%s'", LW_SOURCE, file);
+	char *kept = lw_format("%s/tests/data/journal-v%d.db", LW_SOURCE, version);
 	const char *make = getenv("LW_MAKE_JOURNAL");
 
-	if (make != NULL) {
+	if (make != NULL && version == STORE_VERSION)
 		fill_journal();
-		GOOD(store_backup(store, make, &err));
-	}
 	close_store();
+	if (make != NULL && version == STORE_VERSION)
+		copy_file(file, make);
 	cr_assert_eq(unlink(file), 0);
-	cr_assert_eq(system(copy), 0);
+	copy_file(kept, file);
 	open_store();
-	expect_journal();
+	expect_journal(pauses);
 	store_put_flags(&batch, 3, 0);
+	store_put_pause(&batch, &(struct pause_row){ 1, 5, text("x") });
 	apply();
 	cr_assert_eq(store_trim(store, 0, 100, &err), 2);
 	expect_found((struct store_search){ .stage = -1 }, "4 1 ");
+}
+
+Test(store, a_journal_of_version_1_is_read_by_this_one)
+{
+	expect_journal_of(1, "");
+}
+
+Test(store, a_journal_of_version_2_is_read_by_this_one)
+{
+	expect_journal_of(2, "Z0 1704067200000002 uid 0 pid 1\nZ2 1704067200000003 uid 1 pid 2\n");
 }

@@ -165,12 +165,12 @@ static void sql(const char *statements)
 Test(store_harm, a_file_of_a_newer_version_is_left_alone)
 {
 	close_store();
-	sql("PRAGMA user_version = 2");
+	sql("PRAGMA user_version = 3");
 	cr_assert_eq(reopen(), -EOVERFLOW);
 	cr_assert_not_null(strstr(err.text, "newer version"), "%s", err.text);
-	cr_assert_not_null(strstr(err.text, "(schema 2, this one knows 1)"), "%s", err.text);
+	cr_assert_not_null(strstr(err.text, "(schema 3, this one knows 2)"), "%s", err.text);
 	cr_assert_not_null(strstr(err.text, file), "%s", err.text);
-	sql("PRAGMA user_version = 1");
+	sql("PRAGMA user_version = 2");
 	GOOD(reopen());
 }
 
