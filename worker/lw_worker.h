@@ -31,6 +31,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(default) /* these names alone leave the library */
+
 struct lw_run; /* the run in hand */
 
 struct lw_work {
@@ -107,5 +109,7 @@ void lw_return(struct lw_run *run, const msgpack_sbuffer *value); /* one packed 
 
 /* Notes the sentence and returns 1, for: return lw_fail(run, "no file '%s'", name); */
 int lw_fail(struct lw_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#pragma GCC visibility pop
 
 #endif
