@@ -257,11 +257,10 @@ static int receive(int fd, double until, const struct ticker *ticker, struct rep
 	}
 }
 
-int client_ask(const char *socket, const char *method, const char *path, const char *body,
-	       double timeout, const struct ticker *ticker, struct reply *ret_reply,
+static int ask(const char *socket, const char *method, const char *path, const char *body,
 	       struct lw_err *err)
 {
-	LW_AUTO(lw_close) int fd = lw_socket_dial(socket, err);
+	int fd = lw_socket_dial(socket, err);
 	LW_AUTO_BUF out = { 0 };
 
 	if (fd < 0)
@@ -274,7 +273,147 @@ int client_ask(const char *socket, const char *method, const char *path, const c
 	if (body != NULL)
 		lw_buf_add(&out, body, strlen(body));
 	send_all(fd, &out);
+	return fd;
+}
+
+int client_ask(const char *socket, const char *method, const char *path, const char *body,
+	       double timeout, const struct ticker *ticker, struct reply *ret_reply,
+	       struct lw_err *err)
+{
+	LW_AUTO(lw_close) int fd = ask(socket, method, path, body, err);
+
+	if (fd < 0)
+		return fd;
 	return receive(fd, timeout > 0 ? now() + timeout : 0, ticker, ret_reply, err);
+}
+
+/* ---- an answer that does not end ---------------------------------------------------------------- */
+
+/* What came and was not handed out yet. */
+struct stream {
+	struct lw_buf in;
+	size_t chunk; /* bytes of the chunk in hand that are still to come, */
+	bool has_end; /* and behind them its line end */
+	bool begun;   /* the head was read: 200, in chunks */
+};
+
+/* 1: the head is one of a stream and taken away; 0: it is not whole; or it is that of an answer in
+ * one piece. */
+static int begin_stream(struct stream *stream)
+{
+	size_t at = find_body(lw_buf_slice(&stream->in));
+	LW_AUTO(lw_free) char *head = at > 0 ? lw_strndup(stream->in.data, at) : NULL;
+	const char *coding = at > 0 ? header(head, "Transfer-Encoding") : NULL;
+
+	if (coding == NULL || strncasecmp(coding, "chunked", 7) != 0 ||
+	    strncmp(head, "HTTP/1.", 7) != 0 || atoi(head + 9) != 200)
+		return 0;
+	lw_buf_cut(&stream->in, at);
+	stream->begun = true;
+	return 1;
+}
+
+/* The line before a chunk. 1: read, 0: not whole. */
+static int begin_chunk(struct stream *stream, size_t *at, struct lw_err *err)
+{
+	struct lw_slice in = lw_buf_slice(&stream->in);
+	size_t start = *at + (stream->has_end ? 2 : 0);
+	const uint8_t *line =
+		start < in.size ? memchr(in.data + start, '\n', in.size - start) : NULL;
+	char text[20] = { 0 }, *end;
+
+	if (line == NULL)
+		return 0;
+	memcpy(text, in.data + start,
+	       (size_t)(line - in.data) - start < 19 ? (size_t)(line - in.data) - start : 19);
+	stream->chunk = strtoul(text, &end, 16);
+	if (end == text || stream->chunk > ANSWER_MAX)
+		return lw_err_set(err, -EBADMSG, "the answer is no HTTP");
+	stream->has_end = true;
+	*at = (size_t)(line - in.data) + 1;
+	return 1;
+}
+
+/* Hands out what is there of it. 1: that was the end, 0: more will come. */
+static int hand_out(struct stream *stream, const struct client_sink *sink, struct lw_err *err)
+{
+	size_t at = 0, part;
+	int r = 1;
+
+	while (r > 0) {
+		if (stream->chunk == 0) {
+			r = begin_chunk(stream, &at, err);
+			if (r > 0 && stream->chunk == 0)
+				return 1;
+			continue;
+		}
+		part = stream->in.size - at < stream->chunk ? stream->in.size - at : stream->chunk;
+		if (part == 0)
+			break;
+		r = sink->take(sink->context, (struct lw_slice){ stream->in.data + at, part }, err);
+		if (r < 0)
+			return r;
+		at += part;
+		stream->chunk -= part;
+		r = 1;
+	}
+	lw_buf_cut(&stream->in, at);
+	return r < 0 ? r : 0;
+}
+
+static int take_stream(struct stream *stream, bool end, const struct client_sink *sink,
+		       struct reply *ret_reply, struct lw_err *err)
+{
+	int r;
+
+	if (!stream->begun && begin_stream(stream) == 0)
+		return client_parse(lw_buf_slice(&stream->in), end, ret_reply, err);
+	r = hand_out(stream, sink, err);
+	if (r > 0)
+		ret_reply->status = 200;
+	return r;
+}
+
+static int receive_stream(int fd, struct stream *stream, const struct client_sink *sink,
+			  struct reply *ret_reply, struct lw_err *err)
+{
+	for (;;) {
+		struct lw_buf *in = &stream->in;
+		ssize_t n;
+		int r;
+
+		if (in->size > ANSWER_MAX)
+			return lw_err_set(err, -EBADMSG, "the answer is too large");
+		lw_buf_grow(in, READ_SIZE);
+		n = recv(fd, in->data + in->size, in->room - in->size, MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+			r = await(fd, 0, err);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		if (n > 0)
+			in->size += (size_t)n;
+		r = take_stream(stream, n <= 0, sink, ret_reply, err);
+		if (r != 0)
+			return r < 0 ? r : 0;
+		if (n <= 0)
+			return lw_err_set(err, -EPIPE, "the supervisor went away");
+	}
+}
+
+int client_stream(const char *socket, const char *path, const struct client_sink *sink,
+		  struct reply *ret_reply, struct lw_err *err)
+{
+	LW_AUTO(lw_close) int fd = ask(socket, "GET", path, NULL, err);
+	struct stream stream = { 0 };
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = receive_stream(fd, &stream, sink, ret_reply, err);
+	lw_buf_done(&stream.in);
+	return r;
 }
 
 /* ---- the end of the supervisor ---------------------------------------------------------------- */

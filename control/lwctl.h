@@ -108,6 +108,18 @@ LW_MUST_USE int client_ask(const char *socket, const char *method, const char *p
 			   const char *body, double timeout, const struct ticker *ticker,
 			   struct reply *ret_reply, struct lw_err *err);
 
+/* An answer in pieces, as they come. A negative return ends it, and is what client_stream() returns. */
+struct client_sink {
+	int (*take)(void *context, struct lw_slice bytes, struct lw_err *err);
+	void *context;
+};
+
+/* GET. An answer in chunks with status 200 goes to the sink; 0 when it has ended: the reply has
+ * its status and no body. Any other answer becomes the reply, as of client_ask(). -EPIPE: the
+ * supervisor went away; -EINTR: interrupted, which ends an answer that goes on for ever. */
+LW_MUST_USE int client_stream(const char *socket, const char *path, const struct client_sink *sink,
+			      struct reply *ret_reply, struct lw_err *err);
+
 /* Splits an answer; -EBADMSG, or 0 when it is not whole yet. `end`: nothing follows. */
 LW_MUST_USE int client_parse(struct lw_slice in, bool end, struct reply *ret_reply,
 			     struct lw_err *err);

@@ -3,9 +3,14 @@
  * test_lwctl.c - the command line, the arguments of a call, answers, and tables. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "lw_statedir.h"
 #include "lwctl.h"
 
 #define ARGS_MAX 8
@@ -335,6 +340,102 @@ Test(lwctl, an_answer_that_is_no_http_is_an_error)
 
 		cr_expect_eq(client_parse(in, true, &reply, &err), -EBADMSG, "%s", texts[i]);
 	}
+}
+
+/* Answers one request with these bytes, so many at a time, and closes. */
+static void serve(int listener, const char *text, size_t piece)
+{
+	int fd = -1;
+	char request[512];
+
+	while (fd < 0)
+		fd = accept(listener, NULL, NULL);
+	if (recv(fd, request, sizeof(request), 0) <= 0)
+		_exit(1);
+	for (size_t at = 0, size = strlen(text); at < size; at += piece)
+		if (send(fd, text + at, size - at < piece ? size - at : piece, MSG_NOSIGNAL) < 0)
+			_exit(1);
+	_exit(0);
+}
+
+static int take_piece(void *context, struct lw_slice bytes, struct lw_err *err)
+{
+	lw_buf_add(context, bytes.data, bytes.size);
+	if (memchr(bytes.data, '!', bytes.size) != NULL)
+		return lw_err_set(err, -ECANCELED, "that is enough");
+	return 0;
+}
+
+/* What client_stream() makes of it; what the sink got is in `seen`. */
+static int stream_of(const char *text, size_t piece, struct lw_buf *seen, struct reply *reply,
+		     struct lw_err *err)
+{
+	const struct client_sink sink = { take_piece, seen };
+	char folder[] = "/tmp/test_lwctl.XXXXXX", path[64];
+	int listener, status, r;
+	pid_t pid;
+
+	cr_assert_not_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/s", folder);
+	listener = lw_socket_bind(path, err);
+	cr_assert_geq(listener, 0);
+	cr_assert_eq(fcntl(listener, F_SETFL, 0), 0);
+	pid = fork();
+	if (pid == 0)
+		serve(listener, text, piece);
+	r = client_stream(path, "/x", &sink, reply, err);
+	close(listener);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	unlink(path);
+	rmdir(folder);
+	return r;
+}
+
+#define IN_CHUNKS "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+Test(lwctl, an_answer_in_pieces_is_handed_out_as_it_comes)
+{
+	static const size_t pieces[] = { 1, 2, 3, 1000 };
+
+	for (size_t i = 0; i < LW_COUNT(pieces); i++) {
+		LW_AUTO_BUF seen = { 0 };
+		struct reply reply = { 0 };
+		struct lw_err err = { 0 };
+		int r = stream_of(IN_CHUNKS
+				  "2\r\nab\r\n1;x=y\r\n\n\r\nb\r\n01234567890\r\n0\r\n\r\n",
+				  pieces[i], &seen, &reply, &err);
+
+		cr_expect_eq(r, 0, "%s", err.text);
+		cr_expect_eq(reply.status, 200);
+		cr_expect_str_eq(lw_buf_text(&seen), "ab\n01234567890");
+	}
+}
+
+Test(lwctl, an_answer_in_pieces_that_breaks_off_is_an_error_and_what_came_was_handed_out)
+{
+	LW_AUTO_BUF seen = { 0 };
+	struct reply reply = { 0 };
+	struct lw_err err = { 0 };
+
+	cr_expect_eq(stream_of(IN_CHUNKS "2\r\nab\r\n5\r\ncd", 4, &seen, &reply, &err), -EPIPE);
+	cr_expect_str_eq(lw_buf_text(&seen), "abcd");
+	cr_expect_eq(stream_of(IN_CHUNKS "1\r\n!\r\nzz\r\n", 100, &seen, &reply, &err), -ECANCELED);
+	cr_expect_eq(stream_of(IN_CHUNKS "zz\r\n", 100, &seen, &reply, &err), -EBADMSG);
+}
+
+Test(lwctl, instead_of_pieces_an_error_is_a_reply)
+{
+	LW_AUTO_BUF seen = { 0 };
+	struct reply reply = { 0 };
+	struct lw_err err = { 0 };
+
+	cr_expect_eq(stream_of("HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", 5, &seen,
+			       &reply, &err),
+		     0);
+	cr_expect_eq(reply.status, 404);
+	cr_expect_str_eq((const char *)reply.body.data, "no");
+	cr_expect_eq(seen.size, 0);
+	lw_buf_done(&reply.body);
 }
 
 Test(lwctl, a_name_is_encoded_as_one_segment_of_a_path)
