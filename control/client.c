@@ -51,6 +51,29 @@ char *client_encode(const char *text)
 	return lw_strdup(lw_buf_text(&out));
 }
 
+int client_find(const struct options *options, char **ret_socket, struct lw_err *err)
+{
+	const char *control = getenv("LW_CONTROL");
+	const char *conf = options->conf != NULL ? options->conf : "app.conf";
+	LW_AUTO(lw_free) char *dir = NULL;
+	int r;
+
+	if (options->socket != NULL) {
+		*ret_socket = lw_strdup(options->socket);
+		return 0;
+	}
+	if (options->conf == NULL && options->state_dir == NULL && control != NULL &&
+	    control[0] != '\0') {
+		*ret_socket = lw_strdup(control);
+		return 0;
+	}
+	r = lw_statedir_find(conf, options->state_dir, &dir, err);
+	if (r < 0)
+		return r;
+	*ret_socket = lw_format("%s/%s", dir, LW_CONTROL_SOCKET);
+	return 0;
+}
+
 /* ---- the answer ----------------------------------------------------------------------------- */
 
 /* The head's end, or 0. */

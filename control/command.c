@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "lw_requests.h"
-#include "lw_statedir.h"
 #include "lwctl.h"
 
 #define READ_SECONDS 30.0 /* for an answer that needs no waiting */
@@ -45,10 +44,13 @@ static int do_state(struct job *job);
 static int do_reload(struct job *job);
 static int do_backup(struct job *job);
 static int do_shutdown(struct job *job);
+static int do_completion(struct job *job);
 static int do_help(struct job *job);
 
 /* Verbs that ask nobody. */
-#define LOCAL_VERBS(V) V(help, "[VERB]", help, "show the verbs, or one")
+#define LOCAL_VERBS(V)                                                                             \
+	V(completion, "SHELL [WORDS...]", completion, "print what completes lwctl in bash or zsh") \
+	V(help, "[VERB]", help, "show the verbs, or one")
 
 static const struct command {
 	const char *verb;
@@ -161,31 +163,6 @@ static bool given(const struct job *job, int option)
 	return (job->options.given & option) != 0;
 }
 
-/* --socket; -c and --state-dir by the rule; LW_CONTROL; app.conf in the current folder. */
-static int find_socket(struct job *job, struct lw_err *err)
-{
-	const struct options *options = &job->options;
-	const char *control = getenv("LW_CONTROL");
-	const char *conf = options->conf != NULL ? options->conf : "app.conf";
-	LW_AUTO(lw_free) char *dir = NULL;
-	int r;
-
-	if (options->socket != NULL) {
-		job->socket = lw_strdup(options->socket);
-		return 0;
-	}
-	if (options->conf == NULL && options->state_dir == NULL && control != NULL &&
-	    control[0] != '\0') {
-		job->socket = lw_strdup(control);
-		return 0;
-	}
-	r = lw_statedir_find(conf, options->state_dir, &dir, err);
-	if (r < 0)
-		return r;
-	job->socket = lw_format("%s/%s", dir, LW_CONTROL_SOCKET);
-	return 0;
-}
-
 static int complain_nobody(const struct job *job, int r, const struct lw_err *err)
 {
 	const struct options *options = &job->options;
@@ -278,7 +255,7 @@ static int ask_with(struct job *job, const char *method, const char *path, const
 		timeout = job->options.timeout;
 	lw_buf_done(&job->reply.body);
 	json_decref(LW_TAKE(job->answer));
-	if (job->socket == NULL && find_socket(job, &err) < 0)
+	if (job->socket == NULL && client_find(&job->options, &job->socket, &err) < 0)
 		return complain_socket(job, &err);
 	if (progress != NULL)
 		progress->socket = job->socket;
@@ -862,7 +839,7 @@ static int end_supervisor(struct job *job, const char *path, bool at_once)
 	struct lw_err err = { 0 };
 	int status, r;
 
-	if (find_socket(job, &err) < 0)
+	if (client_find(&job->options, &job->socket, &err) < 0)
 		return complain_socket(job, &err);
 	if (!at_once)
 		listener = client_listener(job->socket);
@@ -899,9 +876,13 @@ static int do_shutdown(struct job *job)
 
 /* ---- help ------------------------------------------------------------------------------------------- */
 
-const char *lwctl_verb(size_t i)
+bool verb_at(size_t i, struct verb *ret_verb)
 {
-	return i < LW_COUNT(commands) ? commands[i].verb : NULL;
+	if (i >= LW_COUNT(commands))
+		return false;
+	*ret_verb = (struct verb){ commands[i].verb, commands[i].arguments, commands[i].sentence,
+				   options_of(&commands[i]) };
+	return true;
 }
 
 static const struct command *find_command(const char *verb)
@@ -940,6 +921,17 @@ static int help_one(const struct command *command)
 		     command->arguments[0] != '\0' ? " " : "", command->arguments,
 		     command->sentence);
 	options_help(stdout, options_of(command) | OPT_EVERYWHERE);
+	return LWCTL_DONE;
+}
+
+/* "candidates" is for the scripts that it prints. */
+static int do_completion(struct job *job)
+{
+	if (strcmp(job->words[0], "candidates") == 0)
+		completion_candidates(job->words + 1, job->word_count - 1, stdout);
+	else if (!completion_script(job->words[0], stdout))
+		return complain(LWCTL_USAGE, "no completion for '%s', only for bash and zsh",
+				job->words[0]);
 	return LWCTL_DONE;
 }
 

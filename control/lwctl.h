@@ -61,6 +61,19 @@ struct options {
 	size_t word_count;
 };
 
+struct option_row {
+	const char *name;     /* behind "--" */
+	char letter;          /* behind "-", or NUL */
+	int bit;              /* OPT_ */
+	const char *argument; /* what it takes, or NULL */
+	const char *sentence;
+};
+extern const struct option_row option_rows[]; /* the last one has no name */
+extern const char *const option_stages[];     /* of a run; NULL at the end */
+
+/* The row of "--name", "--name=value" or "-c"; *ret_value: what stands in the same word, or NULL. */
+const struct option_row *option_find(const char *word, const char **ret_value);
+
 /* -EINVAL with a sentence. The words lie in `room`, which has place for argc. */
 LW_MUST_USE int options_parse(int argc, const char *const *argv, const char **room,
 			      struct options *ret_options, struct lw_err *err);
@@ -89,6 +102,10 @@ void quote_word(struct lw_buf *out, const char *word);
 void quote_call(struct lw_buf *out, const json_t *args, const json_t *kwargs);
 
 /* ---- one request (client.c) --------------------------------------------------------------- */
+
+/* The control socket: --socket; -c and --state-dir by the rule; LW_CONTROL; app.conf in the current
+ * folder. Caller frees. */
+LW_MUST_USE int client_find(const struct options *options, char **ret_socket, struct lw_err *err);
 
 struct reply {
 	int status;
@@ -169,9 +186,24 @@ bool progress_wanted(void);                   /* standard error is a terminal */
 void progress_tick(void *progress);           /* asks, and writes its line */
 void progress_end(struct progress *progress); /* takes the line away */
 
+/* ---- completion of a command line in a shell (completion.c) ---------------------------------- */
+
+bool completion_script(const char *shell, FILE *out); /* false: of that shell nothing is known */
+
+/* What may stand in the place of the last word behind "lwctl": a line each, with a tab and a
+ * sentence behind it. */
+void completion_candidates(const char *const *words, size_t count, FILE *out);
+
 /* ---- commands (command.c) -------------------------------------------------------------------- */
 
+struct verb {
+	const char *name;
+	const char *arguments; /* "WORK [ARGS...]" */
+	const char *sentence;
+	int options; /* OPT_ bits it takes, besides OPT_EVERYWHERE */
+};
+
 int lwctl_main(int argc, const char *const *argv);
-const char *lwctl_verb(size_t i); /* of the table, for a test of the manual; NULL at its end */
+bool verb_at(size_t i, struct verb *ret_verb); /* of the table; false behind its end */
 
 #endif

@@ -16,13 +16,7 @@
 #define MOMENT_MOST  1e11 /* as the API has it */
 
 /* clang-format off */
-static const struct option_row {
-	const char *name;     /* behind "--" */
-	char letter;          /* behind "-", or NUL */
-	int bit;
-	const char *argument; /* or NULL */
-	const char *sentence;
-} rows[] = {
+const struct option_row option_rows[] = {
 	{ "config",    'c', OPT_CONF,      "app.conf", "the app, by its configuration file" },
 	{ "socket",    0,   OPT_SOCKET,    "PATH",     "the app, by its control socket" },
 	{ "state-dir", 0,   OPT_STATE_DIR, "DIR",      "the app, by its state directory" },
@@ -41,52 +35,57 @@ static const struct option_row {
 	{ "dry-run",   0,   OPT_DRY,       NULL,       "only say what would be done" },
 	{ "help",      'h', OPT_HELP,      NULL,       "print this" },
 	{ "version",   'V', OPT_VERSION,   NULL,       "print the version" },
+	{ NULL, 0, 0, NULL, NULL },
 };
 /* clang-format on */
 
+const char *const option_stages[] = {
+	"pending", "running", "succeeded", "failed", "stopped", NULL
+};
+
 void options_help(FILE *out, int which)
 {
-	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+	for (const struct option_row *row = option_rows; row->name != NULL; row++) {
 		char name[40];
 
-		if ((rows[i].bit & which) == 0)
+		if ((row->bit & which) == 0)
 			continue;
-		(void)snprintf(name, sizeof(name), "--%s%s%s", rows[i].name,
-			       rows[i].argument != NULL ? " " : "",
-			       rows[i].argument != NULL ? rows[i].argument : "");
-		(void)fprintf(out, "  %c%c %-22s %s\n", rows[i].letter ? '-' : ' ',
-			      rows[i].letter ? rows[i].letter : ' ', name, rows[i].sentence);
+		(void)snprintf(name, sizeof(name), "--%s%s%s", row->name,
+			       row->argument != NULL ? " " : "",
+			       row->argument != NULL ? row->argument : "");
+		(void)fprintf(out, "  %c%c %-22s %s\n", row->letter ? '-' : ' ',
+			      row->letter ? row->letter : ' ', name, row->sentence);
 	}
 }
 
 const char *option_name(int which)
 {
-	for (size_t i = 0; i < LW_COUNT(rows); i++)
-		if ((rows[i].bit & which) != 0)
-			return rows[i].name;
+	for (const struct option_row *row = option_rows; row->name != NULL; row++)
+		if ((row->bit & which) != 0)
+			return row->name;
 	return "";
 }
 
-/* The row of "--name", "--name=value" or "-c"; *ret_value is what stands in the same word. */
-static const struct option_row *find_row(const char *word, const char **ret_value)
+const struct option_row *option_find(const char *word, const char **ret_value)
 {
 	*ret_value = NULL;
-	for (size_t i = 0; i < LW_COUNT(rows); i++) {
-		size_t size = strlen(rows[i].name);
+	for (const struct option_row *row = option_rows;
+	     row->name != NULL && word[0] == '-' && word[1] != '\0'; row++) {
+		size_t size = strlen(row->name);
 
 		if (word[1] != '-') {
-			if (word[1] != rows[i].letter)
+			if (word[1] != row->letter)
 				continue;
 			if (word[2] != '\0')
 				*ret_value = word + 2;
-			return &rows[i];
+			return row;
 		}
-		if (strncmp(word + 2, rows[i].name, size) != 0)
+		if (strncmp(word + 2, row->name, size) != 0)
 			continue;
 		if (word[2 + size] == '=')
 			*ret_value = word + 3 + size;
 		if (word[2 + size] == '=' || word[2 + size] == '\0')
-			return &rows[i];
+			return row;
 	}
 	return NULL;
 }
@@ -217,12 +216,9 @@ static int take_before(struct options *options, const char *value, struct lw_err
 
 static int take_stage(struct options *options, const char *value, struct lw_err *err)
 {
-	static const char *const stages[] = { "pending", "running", "succeeded", "failed",
-					      "stopped" };
-
 	options->stage = value;
-	for (size_t i = 0; i < LW_COUNT(stages); i++)
-		if (strcmp(value, stages[i]) == 0)
+	for (size_t i = 0; option_stages[i] != NULL; i++)
+		if (strcmp(value, option_stages[i]) == 0)
 			return 0;
 	return lw_err_set(err, -EINVAL,
 			  "option '--stage' takes pending, running, succeeded, failed or stopped, "
@@ -276,7 +272,7 @@ static int parse_option(struct options *options, int argc, const char *const *ar
 {
 	const char *value;
 	const char *word = argv[*i];
-	const struct option_row *row = find_row(word, &value);
+	const struct option_row *row = option_find(word, &value);
 
 	if (row == NULL)
 		return lw_err_set(err, -EINVAL, "unknown option '%s'", word);

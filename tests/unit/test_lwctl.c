@@ -779,19 +779,20 @@ Test(lwctl, a_reload_is_said_in_sentences)
 Test(lwctl, the_manual_has_the_verbs_of_the_table_in_their_order)
 {
 	FILE *manual = fopen(LW_SOURCE "/man/lwctl.1", "r");
-	char line[200], verb[50];
+	char line[200], name[50];
+	struct verb verb;
 	size_t count = 0;
 
 	cr_assert_not_null(manual);
 	while (fgets(line, sizeof(line), manual) != NULL) {
-		if (sscanf(line, ".It Cm %49s", verb) != 1)
+		if (sscanf(line, ".It Cm %49s", name) != 1)
 			continue;
-		cr_assert_not_null(lwctl_verb(count), "%s is no verb", verb);
-		cr_expect_str_eq(verb, lwctl_verb(count));
+		cr_assert(verb_at(count, &verb), "%s is no verb", name);
+		cr_expect_str_eq(name, verb.name);
 		count++;
 	}
 	fclose(manual);
-	cr_expect_null(lwctl_verb(count), "%s is not in the manual", lwctl_verb(count));
+	cr_expect_not(verb_at(count, &verb), "%s is not in the manual", verb.name);
 }
 
 /* The names behind `before` in a file, one a line. */
