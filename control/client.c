@@ -216,6 +216,17 @@ static int await(int fd, double until, struct lw_err *err)
 	return 0;
 }
 
+int client_pause(double seconds)
+{
+	double until = now() + seconds;
+
+	do
+		if (await(-1, until, NULL) == -EINTR)
+			return -EINTR;
+	while (now() < until);
+	return 0;
+}
+
 /* One wait of receive(): for bytes, the deadline, or the next tick. */
 static int await_bytes(int fd, double until, const struct ticker *ticker, double *next_tick,
 		       struct lw_err *err)

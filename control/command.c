@@ -85,6 +85,7 @@ static int options_of(const struct command *command)
 		{ 0,             LW_QUERY_BEFORE,   OPT_BEFORE },
 		{ 0,             LW_QUERY_KEEP,     OPT_KEEP },
 		{ 0,             LW_QUERY_DRY,      OPT_DRY },
+		{ 0,             LW_QUERY_BRIEF,    OPT_WATCH },
 		{ LW_BODY_ALL,   0,                 OPT_ALL },
 		{ LW_BODY_OLDER, 0,                 OPT_OLDER },
 	};
@@ -405,34 +406,62 @@ static void print_way_out(const struct job *job, const struct screen *screen, co
 
 /* ---- verbs ---------------------------------------------------------------------------------------- */
 
-static int show_works(struct job *job, const char *path)
-{
-	LW_AUTO(lw_free) char *brief = lw_format("%s?brief=1", path);
-	struct screen screen = screen_of(stdout);
-	int status = get(job, given(job, OPT_JSON) ? path : brief);
+typedef void draw_fn(void *context, const struct screen *screen, const json_t *answer);
 
+static int check_watch(const struct job *job)
+{
+	if (!given(job, OPT_WATCH))
+		return LWCTL_DONE;
+	if (given(job, OPT_JSON))
+		return complain(LWCTL_USAGE, "--watch and --json are both given");
+	if (screen_of(stdout).width == 0)
+		return complain(LWCTL_USAGE, "--watch draws on a terminal, and this is none");
+	return LWCTL_DONE;
+}
+
+/* JSON has everything, a table is content with what is brief. */
+static int show(struct job *job, const char *path, const char *brief, draw_fn *draw)
+{
+	struct screen screen = screen_of(stdout);
+	int status = check_watch(job);
+
+	if (status == LWCTL_DONE)
+		status = get(job, given(job, OPT_JSON) ? path : brief);
 	if (status != LWCTL_DONE)
 		return status;
 	if (given(job, OPT_JSON))
 		return pass_through(job);
-	print_status(&screen, json_object_get(answer_of(job), "app"),
-		     json_object_get(answer_of(job), "works"));
+	if (given(job, OPT_WATCH)) /* what is wrong with the first answer is an error as ever */
+		watch(&(struct watch){ job->socket, brief, draw, job });
+	else
+		draw(job, &screen, answer_of(job));
 	return LWCTL_DONE;
+}
+
+static void draw_works(void *context, const struct screen *screen, const json_t *answer)
+{
+	(void)context;
+	print_status(screen, json_object_get(answer, "app"), json_object_get(answer, "works"));
+}
+
+static void draw_work(void *context, const struct screen *screen, const json_t *answer)
+{
+	print_work(screen, answer);
+	print_way_out(context, screen, answer);
+}
+
+static int show_works(struct job *job, const char *path)
+{
+	LW_AUTO(lw_free) char *brief = lw_format("%s?brief=1", path);
+
+	return show(job, path, brief, draw_works);
 }
 
 static int show_work(struct job *job)
 {
 	LW_AUTO(lw_free) char *path = work_path(job, "", "");
-	struct screen screen = screen_of(stdout);
-	int status = get(job, path);
 
-	if (status != LWCTL_DONE)
-		return status;
-	if (given(job, OPT_JSON))
-		return pass_through(job);
-	print_work(&screen, answer_of(job));
-	print_way_out(job, &screen, answer_of(job));
-	return LWCTL_DONE;
+	return show(job, path, path, draw_work);
 }
 
 static int do_status(struct job *job)
@@ -901,7 +930,7 @@ static int help_all(FILE *out)
 
 		(void)snprintf(usage, sizeof(usage), "%s %s", commands[i].verb,
 			       commands[i].arguments);
-		(void)fprintf(out, "  %-23s %s\n", usage, commands[i].sentence);
+		(void)fprintf(out, "  %-27s %s\n", usage, commands[i].sentence);
 	}
 	(void)fputs("\nARGS of a call: a JSON list is positional, a JSON object named, name=value "
 		    "named.\n\n",

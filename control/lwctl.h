@@ -43,6 +43,7 @@ enum {
 	OPT_OLDER = 1 << 15,
 	OPT_KEEP = 1 << 16,
 	OPT_DRY = 1 << 17,
+	OPT_WATCH = 1 << 18,
 };
 #define OPT_EVERYWHERE (OPT_CONF | OPT_SOCKET | OPT_STATE_DIR | OPT_JSON | OPT_HELP | OPT_VERSION)
 
@@ -140,7 +141,8 @@ LW_MUST_USE int client_stream(const char *socket, const char *path, const struct
 /* Splits an answer; -EBADMSG, or 0 when it is not whole yet. `end`: nothing follows. */
 LW_MUST_USE int client_parse(struct lw_slice in, bool end, struct reply *ret_reply,
 			     struct lw_err *err);
-void client_catch_interrupt(void); /* INT ends a waiting client_ask() with -EINTR */
+void client_catch_interrupt(void);            /* INT ends a waiting client_ask() with -EINTR */
+LW_MUST_USE int client_pause(double seconds); /* -EINTR: INT has come */
 
 /* A pidfd of the supervisor at a socket; -1: the kernel does not tell. It answers that it has
  * stopped a moment before the next one can have its state directory. */
@@ -155,7 +157,8 @@ char *client_encode(const char *text);
 
 struct screen {
 	FILE *out;
-	size_t width; /* columns; 0: not a terminal, nothing is cut */
+	size_t width;  /* columns; 0: not a terminal, nothing is cut */
+	size_t height; /* lines of a terminal */
 	bool colour;
 	double now; /* seconds since 1970 */
 };
@@ -185,6 +188,15 @@ struct progress {
 bool progress_wanted(void);                   /* standard error is a terminal */
 void progress_tick(void *progress);           /* asks, and writes its line */
 void progress_end(struct progress *progress); /* takes the line away */
+
+/* ---- a status drawn again and again (watch.c) --------------------------------------------------- */
+
+struct watch {
+	const char *socket, *path;
+	void (*draw)(void *context, const struct screen *screen, const json_t *answer);
+	void *context;
+};
+void watch(const struct watch *watch); /* on a terminal, until INT */
 
 /* ---- completion of a command line in a shell (completion.c) ---------------------------------- */
 

@@ -33,6 +33,7 @@ const struct option_row option_rows[] = {
 	{ "before",    0,   OPT_BEFORE,    "ID",       "only runs with a smaller number" },
 	{ "keep-works", 0,  OPT_KEEP,      NULL,       "leave the works to the next supervisor" },
 	{ "dry-run",   0,   OPT_DRY,       NULL,       "only say what would be done" },
+	{ "watch",     0,   OPT_WATCH,     NULL,       "draw it again and again, until interrupted" },
 	{ "help",      'h', OPT_HELP,      NULL,       "print this" },
 	{ "version",   'V', OPT_VERSION,   NULL,       "print the version" },
 	{ NULL, 0, 0, NULL, NULL },

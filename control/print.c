@@ -29,7 +29,10 @@ struct screen screen_of(FILE *out)
 	if (fd < 0 || !isatty(fd))
 		return screen;
 	screen.width = 80;
-	if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+	screen.height = 24;
+	if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_row > 0)
+		screen.height = size.ws_row;
+	if (size.ws_col > 0)
 		screen.width = size.ws_col;
 	else if (columns != NULL && atoi(columns) > 0)
 		screen.width = (size_t)atoi(columns);

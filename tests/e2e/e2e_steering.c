@@ -1,7 +1,9 @@
 /* e2e_steering.c - what an operator does: lwctl and the API. Run by ctest, one test a process. */
 #include "rig.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <unistd.h>
 
 #define FAKE_WORK "program = { lw.env('FAKE'), 'serve' }, parallel = true"
 
@@ -52,6 +54,44 @@ TEST(status_shows_works_and_processes)
 	CHECK_HAS(answer.out, "job");
 	CHECK_HAS(answer.out, "succeeded");
 	rig_down(proc);
+}
+
+/* On a terminal of its own; its keys are what is written to the gate "keys". */
+TEST(a_watched_status_follows_until_it_is_interrupted)
+{
+	struct rig_proc *proc = work_with("cache_calls = true"), *status;
+	int keys;
+
+	rig_gate("keys");
+	setenv("TERM", "xterm", 1);
+	status = rig_spawn("sh", "-c",
+			   "exec script -qec '" LW_BIN "/lwctl status --watch' /dev/null <keys",
+			   NULL);
+	rig_line(status, RIG_OUT, "\033[?1049h");
+	rig_line(status, RIG_OUT, "job ");
+	CHECK_INT(rig_count(status, RIG_OUT, "succeeded"), 0);
+	rig_run("job", "{\"value\": 2}");
+	rig_line(status, RIG_OUT, "succeeded");
+	rig_signal(proc, SIGTERM);
+	CHECK_INT(rig_exit(proc), 0);
+	rig_line(status, RIG_OUT, "trying again");
+	proc = rig_up(NULL, NULL);
+	rig_line(status, RIG_OUT, "succeeded");
+	keys = open(rig_path("keys"), O_WRONLY | O_CLOEXEC);
+	CHECK_INT(write(keys, "\003", 1), 1);
+	CHECK_INT(rig_exit(status), 0);
+	close(keys);
+	CHECK_HAS(rig_text(status, RIG_OUT), "\033[?1049l");
+	rig_down(proc);
+}
+
+TEST(a_status_is_watched_on_a_terminal_only)
+{
+	struct rig_answer answer = rig_ctl("status", "--watch", NULL);
+
+	CHECK_INT(answer.status, 2);
+	CHECK_TEXT(answer.err, "lwctl: --watch draws on a terminal, and this is none\n");
+	CHECK_INT(rig_ctl("status", "--watch", "--json", NULL).status, 2);
 }
 
 TEST(a_killed_process_comes_back)
