@@ -397,3 +397,44 @@ Test(proto, messages_have_names)
 	cr_assert_str_eq(lw_msg_name((enum lw_msg_id)0), "unknown");
 	cr_assert_str_eq(lw_msg_name((enum lw_msg_id)99), "unknown");
 }
+
+/* ---- the manual ----------------------------------------------------------------------------- */
+
+static void print_field(const struct lw_field *field, struct lw_buf *out)
+{
+	static const char *const kinds[] = {
+		[LW_KIND_U64] = "whole number",   [LW_KIND_F64] = "number",
+		[LW_KIND_BOOL] = "true or false", [LW_KIND_TEXT] = "text",
+		[LW_KIND_LIST] = "list",          [LW_KIND_MAP] = "map",
+		[LW_KIND_ANY] = "any value",
+	};
+
+	lw_buf_printf(out, "     %-12s %s", field->name, kinds[field->kind]);
+	if (field->kind == LW_KIND_TEXT)
+		lw_buf_printf(out, ", at most %zu bytes", field->longest);
+	lw_buf_printf(out, "\n");
+}
+
+Test(proto, the_manual_has_the_table)
+{
+	static char page[64 << 10];
+	FILE *file = fopen(LW_SOURCE "/man/lw-protocol.7", "r");
+	LW_AUTO_BUF table = { 0 };
+	size_t count;
+	const struct lw_descriptor *descriptors = lw_msg_descriptors(&count);
+
+	lw_buf_printf(&table, ".Bd -literal -offset indent\n");
+	for (size_t i = 0; i < count; i++) {
+		lw_buf_printf(&table, "%-2d %s, by the %s\n", (int)descriptors[i].id,
+			      descriptors[i].name,
+			      descriptors[i].by == LW_BY_WORKER ? "worker" : "supervisor");
+		for (size_t k = 0; k < descriptors[i].count; k++)
+			print_field(&descriptors[i].fields[k], &table);
+	}
+	lw_buf_printf(&table, ".Ed\n");
+	cr_assert_not_null(file);
+	page[fread(page, 1, sizeof(page) - 1, file)] = '\0';
+	fclose(file);
+	cr_expect_not_null(strstr(page, lw_buf_text(&table)), "the manual wants:\n%s",
+			   lw_buf_text(&table));
+}
