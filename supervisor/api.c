@@ -4,7 +4,6 @@
  * api_call.c. See api.h.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -400,9 +399,9 @@ static void add_field(struct lw_buf *line, const char *key, const char *text)
 
 const char *api_who(const struct ask *ask)
 {
-	static char text[64];
+	static char text[HTTP_PEER_TEXT];
 
-	snprintf(text, sizeof(text), "uid %u pid %d", (unsigned)ask->uid, (int)ask->pid);
+	http_peer_print(&ask->peer, ' ', text);
 	return text;
 }
 
