@@ -414,9 +414,10 @@ static int stream_open(struct stream *stream, uint64_t worker, struct lw_err *er
 		r = open_ends(stream, err);
 	if (r < 0)
 		return r;
-	finish_taking(stream);
 	stream->readable = event_new(loop_base(logs->loop), stream->reading,
 				     EV_READ | EV_PERSIST | EV_ET, on_readable, stream);
+	if (stream->readable != NULL)
+		finish_taking(stream);
 	if (stream->readable == NULL || event_add(stream->readable, NULL) < 0)
 		return lw_err_set(err, -ENOMEM, "cannot wait for '%s'", stream->path);
 	return 0;
