@@ -22,7 +22,8 @@
 	Q(SINCE,    "since",      "only what is not older, in seconds since 1970")       \
 	Q(BEFORE,   "before",     "only runs with a smaller id")                         \
 	Q(KEEP,     "keep_works", "true: leave the works to the next supervisor")        \
-	Q(DRY,      "dry_run",    "true: only tell what would be done")
+	Q(DRY,      "dry_run",    "true: only tell what would be done")                  \
+	Q(AFTER,    "after",      "go on behind that event")
 
 /* What a JSON body may hold; each is the bit LW_BODY_<BIT>. */
 /*        BIT       key           sentence */
@@ -112,6 +113,8 @@ enum lw_rights { LW_ANYONE, LW_OPERATOR };
 	V("GET",   "state",           ANYONE,   read_state,  LW_BODY_NONE, LW_QUERY_NONE, \
 	  state, "[PATCH...]", state, \
 	  "show the flow's state, or change it: JSON merge patch or name=value") \
+	R("GET",   "events",          ANYONE,   events,      LW_BODY_NONE, LW_QUERY_AFTER, \
+	  "what happens from now on, as server-sent events") \
 	R("PATCH", "state",           OPERATOR, state,       LW_BODY_PATCH, LW_QUERY_NONE, \
 	  "change the flow's state (JSON merge patch)") \
 	R("POST",  "app/pause",       OPERATOR, pause_app,   LW_BODY_NONE, LW_QUERY_NONE, \

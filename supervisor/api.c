@@ -257,6 +257,15 @@ static int take_dry(struct ask *ask, const char *name, const char *value, struct
 	return query_truth(name, value, &ask->dry_run, err);
 }
 
+static int take_after(struct ask *ask, const char *name, const char *value, struct lw_err *err)
+{
+	(void)name;
+	(void)err;
+	lw_free(ask->after);
+	ask->after = lw_strdup(value);
+	return 0;
+}
+
 #define NAME(BIT, name, sentence) [LW_QUERY_AT_##BIT] = name,
 static const char *const query_names[] = { LW_QUERIES(NAME) };
 #undef NAME
@@ -267,7 +276,7 @@ static int (*const takers[LW_QUERIES_N])(struct ask *ask, const char *name, cons
 	[LW_QUERY_AT_BRIEF] = take_brief,   [LW_QUERY_AT_LIMIT] = take_limit,
 	[LW_QUERY_AT_STAGE] = take_stage,   [LW_QUERY_AT_SINCE] = take_since,
 	[LW_QUERY_AT_BEFORE] = take_before, [LW_QUERY_AT_KEEP] = take_keep,
-	[LW_QUERY_AT_DRY] = take_dry,
+	[LW_QUERY_AT_DRY] = take_dry,       [LW_QUERY_AT_AFTER] = take_after,
 };
 
 static int check_pair(struct ask *ask, int allowed, const char *name, const char *value,
@@ -523,5 +532,6 @@ static void serve(struct http_request *request, json_t *take_body)
 		audit(&ask);
 	lw_buf_done(&ask.call);
 	lw_free(ask.segment);
+	lw_free(ask.after);
 	json_decref(ask.body);
 }

@@ -24,6 +24,7 @@ struct ask {
 	struct store_search search; /* of runs */
 	int64_t before;             /* of what is to be forgotten; 0: all */
 	const char *path;           /* borrows from the body */
+	char *after;                /* the id of an event, or NULL */
 	struct lw_buf call; /* begun and filled when the body has a call and there is a work */
 	bool call_is_whole;
 	bool has_call;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "adopt.h"
+#include "events.h"
 #include "launch.h"
 #include "lw_cgroup.h"
 #include "lw_log.h"
@@ -69,11 +70,25 @@ static void memo_left(void *context, const struct memo *memo)
 	journal_flags(app->journal, runs_find(app->runs, memo->run), memo->run, 0);
 }
 
+void app_note(struct app *app, int what)
+{
+	events_note(app->events, &(struct event){ .kind = EVENT_APP,
+						  .stage = (uint8_t)app->stage,
+						  .what = (uint8_t)what });
+}
+
+static void set_stage(struct app *app, enum app_stage stage)
+{
+	app->stage = stage;
+	app_note(app, EVENT_STAGE);
+}
+
 /* Runs may start again, or may not. */
 static void on_journal(void *context)
 {
 	struct app *app = context;
 
+	app_note(app, EVENT_JOURNAL);
 	for (size_t i = 0; i < app->work_count; i++)
 		work_on_room(app->works[i]);
 	for (size_t i = 0; i < app->worker_count; i++)
@@ -201,6 +216,7 @@ int app_new(struct loop *loop, struct config *config, struct flow *flow, const c
 	app->state_dir = state_dir;
 	loop_timer_init(&app->interval_timer, loop, on_interval);
 	loop_timer_init(&app->own_timer, loop, on_own_change);
+	app->events = events_new(loop);
 	app->launch = launch_new(loop, worker_launch);
 	r = open_record(app, state_dir, err);
 	if (r >= 0)
@@ -255,6 +271,7 @@ void app_free(struct app *app)
 	files_free(app->files);
 	reaper_free(app->reaper);
 	lw_cgroup_free(app->cgroup);
+	events_free(app->events);
 	state_done(&app->state);
 	pause_done(&app->pause);
 	lw_buf_done(&app->scratch);
@@ -522,6 +539,7 @@ int app_set_state(struct app *app, const char *name, struct lw_slice value, stru
 	if (r <= 0)
 		return r;
 	journal_state(app->journal, 0, key, value);
+	app_note(app, EVENT_STATE);
 	app_changed(app, "state");
 	return r;
 }
@@ -532,13 +550,16 @@ void app_pause(struct app *app, const char *by)
 		return;
 	loop_timer_stop(&app->interval_timer);
 	loop_timer_stop(&app->own_timer);
+	app_note(app, EVENT_PAUSE);
 }
 
 /* The pass that comes sees all that happened meanwhile. */
 void app_resume(struct app *app)
 {
-	if (pause_end(&app->pause, app->journal, 0))
-		app_changed(app, "resume");
+	if (!pause_end(&app->pause, app->journal, 0))
+		return;
+	app_note(app, EVENT_PAUSE);
+	app_changed(app, "resume");
 }
 
 static void on_mark(void *context)
@@ -635,7 +656,7 @@ int app_begin(struct app *app, struct lw_err *err)
 		work->order = i;
 	}
 	order_works(app);
-	app->stage = APP_RUNNING;
+	set_stage(app, APP_RUNNING);
 	say_who_is_paused(app);
 	adopt_processes(app);
 	loop_post(app->loop, LOOP_IO, &app->begin_task);
@@ -682,7 +703,7 @@ static void on_over(struct loop_task *task)
 
 	if (app->stage == APP_OVER)
 		return;
-	app->stage = APP_OVER;
+	set_stage(app, APP_OVER);
 	app->on_over(app);
 }
 
@@ -717,7 +738,7 @@ void app_end(struct app *app, int exit_status, const char *reason)
 {
 	if (app->stage == APP_STOPPING || app->stage == APP_OVER)
 		return;
-	app->stage = APP_STOPPING;
+	set_stage(app, APP_STOPPING);
 	app->exit_status = exit_status;
 	app->end_reason = lw_strdup(reason);
 	lw_log(exit_status == 0 ? LW_LOG_INFO : LW_LOG_ERROR,
@@ -743,7 +764,7 @@ void app_leave(struct app *app, const char *reason)
 {
 	if (app->stage == APP_STOPPING || app->stage == APP_OVER)
 		return;
-	app->stage = APP_STOPPING;
+	set_stage(app, APP_STOPPING);
 	app->keep_works = true;
 	app->end_reason = lw_strdup(reason);
 	lw_log(LW_LOG_INFO, "app=leaving reason=\"%s\"", reason);

@@ -18,6 +18,7 @@
 #include "work.h"
 
 struct dial;
+struct events;
 struct lw_cgroup;
 struct logs;
 struct launch;
@@ -34,6 +35,7 @@ struct app {
 	struct config *config;
 	struct flow *flow;
 	struct view *view; /* or NULL */
+	struct events *events;
 	struct cache *cache;
 	struct runs *runs;
 	struct journal *journal;
@@ -143,6 +145,9 @@ LW_MUST_USE int app_schedule(struct app *app, const char *mark, char text[32], s
 
 /* A mark as the record has it. */
 LW_MUST_USE int app_restore_mark(struct app *app, const char *mark, int64_t at, struct lw_err *err);
+
+/* Something of it has changed that an event tells (enum event_what, events.h). */
+void app_note(struct app *app, int what);
 
 /* A process of a stopping app or a retired work is gone. */
 void app_on_gone(struct app *app);

@@ -163,7 +163,7 @@ void js_time(struct lw_buf *out, int64_t us)
 	}
 }
 
-static void js_null(struct lw_buf *out)
+void js_null(struct lw_buf *out)
 {
 	comma(out);
 	add(out, "null", 4);

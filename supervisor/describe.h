@@ -17,7 +17,8 @@ void js_key(struct lw_buf *out, const char *key); /* needs no escaping */
 void js_text(struct lw_buf *out, const char *text); /* NULL: null; what is no UTF-8: U+FFFD */
 void js_int(struct lw_buf *out, int64_t number);
 void js_truth(struct lw_buf *out, bool truth);
-void js_time(struct lw_buf *out, int64_t us);             /* microseconds as seconds */
+void js_time(struct lw_buf *out, int64_t us); /* microseconds as seconds */
+void js_null(struct lw_buf *out);
 void js_time_or_null(struct lw_buf *out, int64_t us);     /* null when not above 0 */
 void js_value(struct lw_buf *out, struct lw_slice value); /* empty: null */
 

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "describe.h"
+#include "events.h"
 #include "lw_log.h"
 #include "notify.h"
 #include "schedule.h"
@@ -166,6 +167,7 @@ static void apply(struct app *app, struct config *fresh, struct flow *flow)
 	config_free(old);
 	if (app->on_reloaded != NULL)
 		app->on_reloaded(app);
+	app_note(app, EVENT_RELOAD);
 	app_changed(app, "reload");
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app.h"
+#include "events.h"
 #include "lw_log.h"
 #include "work_private.h"
 
@@ -91,6 +92,8 @@ void work_settle_pool(struct work *work)
 	work_fill_pool(work);
 }
 
+static void on_changed(struct loop_task *task);
+
 struct work *work_new(struct app *app, struct work_config *take, uint32_t row)
 {
 	struct work *work = LW_NEW(struct work);
@@ -98,6 +101,7 @@ struct work *work_new(struct app *app, struct work_config *take, uint32_t row)
 	work->app = app;
 	work->row = row;
 	work->pump.run = work_on_pump;
+	work->changed.run = on_changed;
 	work->renew.run = work_on_renew;
 	loop_timer_init(&work->again, app->loop, work_on_again);
 	loop_timer_init(&work->balance, app->loop, work_on_balance);
@@ -146,6 +150,7 @@ void work_record(struct work *work)
 	if (work->settings == NULL)
 		text = settings_text(work);
 	settings = text != NULL ? text : work->settings;
+	work_changed(work);
 	row = (struct work_row){
 		.id = work->row,
 		.name = { (const uint8_t *)work->config->name, strlen(work->config->name) },
@@ -264,6 +269,7 @@ void work_free(struct work *work)
 	free(work->settings);
 	loop_cancel(work->app->loop, &work->pump);
 	loop_cancel(work->app->loop, &work->renew);
+	loop_cancel(work->app->loop, &work->changed);
 	loop_timer_done(&work->again);
 	loop_timer_done(&work->balance);
 	drop_list(&work->queue);
@@ -309,11 +315,43 @@ static struct status *next_status(struct work *work)
 }
 
 static struct status status_of_latest(const struct work *work);
+static struct status status_of_processes(const struct work *work);
+
+/* Without its reason, for which the record may have to be asked. */
+static enum stage stage_of(const struct work *work)
+{
+	if (work->waits_for_files)
+		return STAGE_PENDING;
+	if (work->latest.run == 0)
+		return status_of_processes(work).stage;
+	return (enum stage)(work->latest.live != NULL ? work->latest.live->stage
+						      : work->latest.stage);
+}
+
+/* In the last phase of the turn, once however often it was asked for. */
+static void on_changed(struct loop_task *task)
+{
+	const struct work *work = LW_OWNER(task, struct work, changed);
+
+	events_note(work->app->events, &(struct event){ .kind = EVENT_WORK,
+							.work = work->row,
+							.stage = (uint8_t)stage_of(work) });
+}
+
+void work_changed(struct work *work)
+{
+	loop_post(work->app->loop, LOOP_LATE, &work->changed);
+}
 
 void work_note_status(struct work *work, const struct run *run)
 {
 	struct status *status;
 
+	events_note(work->app->events, &(struct event){ .kind = EVENT_RUN,
+							.run = run->id,
+							.work = work->row,
+							.stage = run->stage });
+	work_changed(work);
 	if (run->id != work->latest.run)
 		return;
 	status = next_status(work);

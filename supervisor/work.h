@@ -73,6 +73,7 @@ struct work {
 	bool rule_waits; /* overlap = cancel: a service's call is due, after those that others made */
 	uint64_t streak; /* calls of a service that failed in a row, soon after their start */
 	struct loop_task pump;
+	struct loop_task changed;
 	struct loop_task renew;
 	struct loop_timer again;   /* a service's back-off */
 	struct loop_timer balance; /* runs sent ahead to a busy process while another is idle */
@@ -149,6 +150,9 @@ LW_MUST_USE int work_forget(struct work *work, struct lw_slice call, int64_t bef
 /* The flow assigns a value of the work's state. */
 LW_MUST_USE int work_set_state(struct work *work, const char *name, struct lw_slice value,
 			       struct lw_err *err);
+
+/* Something of it has changed that is seen: an event says so at the end of the turn. */
+void work_changed(struct work *work);
 
 /* Its cache_files are not known: nothing is decided and nothing begins. */
 bool work_awaits_files(const struct work *work);

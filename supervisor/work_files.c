@@ -44,6 +44,8 @@ int work_ask_files(struct work *work, struct lw_err *err)
 		return lw_err_set(err, -EIO, "work '%s': cache_files: %s", name,
 				  work->files->error);
 	work->waits_for_files = work_awaits_files(work);
+	if (work->waits_for_files)
+		work_changed(work);
 	return work->waits_for_files;
 }
 
@@ -60,6 +62,7 @@ static void on_files(void *context)
 	if (waited || work->head.size != head.size ||
 	    memcmp(work->head.data, head.data, head.size) != 0)
 		app_changed(work->app, "files");
+	work_changed(work);
 	lw_buf_done(&head);
 	work_on_room(work);
 	if (waited && !work->app->config->has_flow && work_may_run(work))

@@ -356,6 +356,7 @@ void work_on_state(struct work *work, struct lw_slice name, struct lw_slice valu
 	if (r <= 0)
 		return;
 	journal_state(work->app->journal, work->row, name, value);
+	work_changed(work);
 	app_changed(work->app, "state");
 }
 
@@ -369,6 +370,7 @@ int work_set_state(struct work *work, const char *name, struct lw_slice value, s
 	for (size_t i = 0; i < work->worker_count; i++)
 		worker_set(work->workers[i], name, value);
 	journal_state(work->app->journal, work->row, key, value);
+	work_changed(work);
 	app_changed(work->app, "state");
 	return r;
 }

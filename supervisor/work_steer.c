@@ -172,6 +172,7 @@ void work_pause(struct work *work, const char *by)
 		return;
 	for (size_t i = 0; i < work->worker_count; i++)
 		take_back(work->workers[i]);
+	work_changed(work);
 	app_changed(app, "pause");
 }
 
@@ -183,6 +184,7 @@ void work_resume(struct work *work)
 	if (work->config->overlap == OVERLAP_CANCEL && work->queue.first != NULL)
 		work_cancel_running(work, work->queue.first->id);
 	work_on_room(work);
+	work_changed(work);
 	app_changed(work->app, "resume");
 }
 

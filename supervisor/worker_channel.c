@@ -220,8 +220,10 @@ static void on_progress(struct worker *worker, const struct lw_msg *msg)
 	struct run *run = worker->runs.first;
 	double share = msg->progress.share;
 
-	if (run != NULL && run->id == msg->progress.run && share >= 0 && share <= 1)
-		run->progress = share;
+	if (run == NULL || run->id != msg->progress.run || !(share >= 0 && share <= 1))
+		return;
+	run->progress = share;
+	work_changed(worker->work);
 }
 
 static void on_ready(struct worker *worker, const struct lw_msg *msg)
@@ -233,6 +235,7 @@ static void on_ready(struct worker *worker, const struct lw_msg *msg)
 	worker->ready = ready;
 	worker_record(worker);
 	work_hears_of_ready(worker->work, ready);
+	work_changed(worker->work);
 	app_changed(worker->app, "ready");
 }
 

@@ -102,6 +102,7 @@ int worker_step(struct worker *worker, enum worker_event event)
 		loop_timer_stop(&worker->timer);
 		worker->since = loop_wall(worker->app->loop);
 		worker->state = move->to; /* first: an action may post the next event */
+		work_changed(worker->work);
 	}
 	return move->act(worker);
 }

@@ -516,3 +516,28 @@ TEST(an_address_that_is_not_ours_is_an_error)
 	CHECK_INT(rig_exit(proc), 1);
 	CHECK_HAS(rig_text(proc, RIG_ERR), "cannot listen on '192.0.2.1:7501' (view)");
 }
+
+/* As an EventSource of the page does it. */
+TEST(events_reach_the_page)
+{
+	struct rig_proc *proc = up(ANY_PORT WORK FLOW);
+	LW_AUTO(lw_close) int fd = dial();
+	const char *request = rig_format("GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n"
+					 "Sec-Fetch-Site: same-origin\r\n%s\r\n",
+					 port, cookie());
+	struct pollfd ready = { .fd = fd, .events = POLLIN };
+	LW_AUTO_BUF reply = { 0 };
+
+	say(fd, request, strlen(request));
+	CHECK_INT(post(bearer()).status, 200);
+	while (strstr(lw_buf_text(&reply), "\"stage\":\"succeeded\"") == NULL) {
+		CHECK_INT(poll(&ready, 1, 20000), 1);
+		lw_buf_grow(&reply, 4096);
+		ssize_t n = read(fd, reply.data + reply.size, 4096);
+
+		CHECK(n > 0);
+		reply.size += (size_t)n;
+	}
+	CHECK_HAS(lw_buf_text(&reply), "event: hello\n");
+	rig_down(proc);
+}

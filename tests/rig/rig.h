@@ -147,7 +147,8 @@ struct rig_answer {
 
 struct rig_answer rig_ctl(const char *verb, ...) __attribute__((sentinel));
 struct rig_answer rig_http(const char *method, const char *path, const char *body);
-int rig_dial(const char *socket); /* a Unix stream socket; fails the test when refused */
+json_t *rig_json(const char *text); /* NULL: it is none */
+int rig_dial(const char *socket);   /* a Unix stream socket; fails the test when refused */
 
 json_t *rig_status(void);           /* GET /api/v1/status */
 json_t *rig_work(const char *name); /* GET /api/v1/works/NAME */

@@ -15,7 +15,7 @@
 
 #define WORDS_MAX 32
 
-static json_t *parse(const char *text)
+json_t *rig_json(const char *text)
 {
 	json_t *json = json_loads(text, JSON_DECODE_ANY, NULL);
 
@@ -39,7 +39,7 @@ struct rig_answer rig_ctl(const char *verb, ...)
 	answer.status = rig_exit(proc);
 	answer.out = rig_format("%s", rig_text(proc, RIG_OUT));
 	answer.err = rig_format("%s", rig_text(proc, RIG_ERR));
-	answer.json = parse(answer.out);
+	answer.json = rig_json(answer.out);
 	return answer;
 }
 
@@ -95,7 +95,7 @@ struct rig_answer rig_http(const char *method, const char *path, const char *bod
 		rig_fail(__FILE__, __LINE__, "no HTTP: %s", text);
 	answer.out = start + 4;
 	answer.err = text;
-	answer.json = parse(answer.out);
+	answer.json = rig_json(answer.out);
 	return answer;
 }
 
