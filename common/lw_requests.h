@@ -113,6 +113,8 @@ enum lw_rights { LW_ANYONE, LW_OPERATOR };
 	V("GET",   "state",           ANYONE,   read_state,  LW_BODY_NONE, LW_QUERY_NONE, \
 	  state, "[PATCH...]", state, \
 	  "show the flow's state, or change it: JSON merge patch or name=value") \
+	R("GET",   "spec",            ANYONE,   spec,        LW_BODY_NONE, LW_QUERY_NONE, \
+	  "this table: every request, what it may hold, and the verb of lwctl that makes it") \
 	R("GET",   "events",          ANYONE,   events,      LW_BODY_NONE, LW_QUERY_AFTER, \
 	  "what happens from now on, as server-sent events") \
 	R("PATCH", "state",           OPERATOR, state,       LW_BODY_PATCH, LW_QUERY_NONE, \

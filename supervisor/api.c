@@ -12,7 +12,6 @@
 #include "lw_log.h"
 #include "site.h"
 
-#define PREFIX       "/api/v1/"
 #define RUNS_DEFAULT 20
 #define RUNS_MOST    1000
 #define NAME_PLAIN   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-:/"
@@ -134,11 +133,11 @@ static const struct row *find_row(struct http_request *request, struct lw_slice 
 	const char *path = request->head.path;
 	bool known = false;
 
-	if (strncmp(path, PREFIX, strlen(PREFIX)) != 0) {
+	if (strncmp(path, API_PREFIX, strlen(API_PREFIX)) != 0) {
 		site_serve(request);
 		return NULL;
 	}
-	path += strlen(PREFIX);
+	path += strlen(API_PREFIX);
 	for (size_t i = 0; i < LW_COUNT(rows); i++) {
 		if (!matches(rows[i].path, path, ret_segment))
 			continue;

@@ -31,6 +31,8 @@ struct ask {
 	bool all;
 };
 
+#define API_PREFIX "/api/v1/"
+
 /* The functions of the rows. */
 #define API_DECLARE(method, path, who, serves, ...) void api_do_##serves(struct ask *ask);
 LW_REQUESTS(API_DECLARE, API_DECLARE)

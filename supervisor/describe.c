@@ -259,12 +259,8 @@ static void describe_process(const struct worker *worker, struct lw_buf *out)
 /* How many runs are in a stage now, or have reached it. */
 static void describe_counts(const struct work *work, struct lw_buf *out)
 {
-	size_t running = 0;
+	size_t running = work_running_runs(work);
 
-	for (size_t i = 0; i < work->worker_count; i++)
-		for (const struct run *run = worker_runs(work->workers[i])->first; run != NULL;
-		     run = run->next)
-			running += run->stage == STAGE_RUNNING;
 	js_key(out, "runs");
 	js_open(out, '{');
 	COUNT("pending", work_live_runs(work) - running);

@@ -1,9 +1,10 @@
-/* site.c - what is served beside the API. See site.h. */
+/* site.c - what is served beside the API: the page, probes, metrics. See site.h. */
 #include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
 
 #include "api_private.h"
+#include "metrics.h"
 #include "site.h"
 #include "view_files.h"
 
@@ -78,16 +79,81 @@ static void serve_root(struct http_request *request)
 	http_reply(request, &to_page, &out);
 }
 
+/* ---- probes and metrics --------------------------------------------------------------------------- */
+
+static void say(struct http_request *request, int status, const char *type, struct lw_buf *out)
+{
+	http_reply(request, &(struct http_answer){ .status = status, .type = type }, out);
+}
+
+static void say_line(struct http_request *request, int status, const char *line)
+{
+	LW_AUTO_BUF out = { 0 };
+
+	lw_buf_printf(&out, "%s\n", line);
+	say(request, status, "text/plain; charset=utf-8", &out);
+}
+
+static void serve_health(struct http_request *request)
+{
+	say_line(request, 200, "ok");
+}
+
+/* One that starts with the app and is not ready, or NULL. A command that never speaks of it is
+ * ready while it is there. */
+static const struct work *unready_work(const struct app *app)
+{
+	for (size_t i = 0; i < app->work_count; i++) {
+		const struct work *work = app->works[i];
+		enum readiness ready = work_readiness(work);
+
+		if (work->config->start_with_flow && app_shows(work) && ready != READY_YES &&
+		    (ready == READY_NO || !work_has_process(work)))
+			return work;
+	}
+	return NULL;
+}
+
+static void serve_ready(struct http_request *request)
+{
+	const struct app *app = request->app;
+	const struct work *unready = unready_work(app);
+	LW_AUTO(lw_free) char *why = NULL;
+
+	if (app->stage != APP_RUNNING)
+		why = lw_format("the app is %s", app_stage_name(app->stage));
+	else if (journal_error(app->journal) != NULL)
+		why = lw_format("no run starts: %s", journal_error(app->journal));
+	else if (unready != NULL)
+		why = lw_format("work '%s' is %s", unready->config->name,
+				unready->held ? "stopped by an operator" : "not ready");
+	say_line(request, why == NULL ? 200 : 503, why == NULL ? "ready" : why);
+}
+
+static void serve_metrics(struct http_request *request)
+{
+	LW_AUTO_BUF out = { 0 };
+
+	metrics_print(request->app, &out);
+	say(request, 200, METRICS_TYPE, &out);
+}
+
 /* ---- the table -------------------------------------------------------------------------------- */
 
 static const struct site_row {
 	const char *path; /* with a slash at its end: and what is below it */
 	bool open;
 	void (*serve)(struct http_request *request);
+	const char *sentence;
 } rows[] = {
-	{ "/", false, serve_root },
-	{ PAGE, false, serve_page },
-	{ PAGE "/", false, serve_page },
+	{ "/healthz", true, serve_health, "200 while the supervisor answers; no token" },
+	{ "/readyz", true, serve_ready,
+	  "200 when the app runs, the record can be written and every work that starts with the "
+	  "app is ready, else 503 and why; no token" },
+	{ "/metrics", false, serve_metrics, "what is counted, in Prometheus' text format" },
+	{ PAGE, false, serve_page, "the page" },
+	{ PAGE "/", false, serve_page, "its files" },
+	{ "/", false, serve_root, "leads to the page" },
 };
 
 static const struct site_row *find_row(const char *path)
@@ -100,6 +166,15 @@ static const struct site_row *find_row(const char *path)
 			return &rows[i];
 	}
 	return NULL;
+}
+
+bool site_row(size_t i, const char **ret_path, const char **ret_sentence)
+{
+	if (i >= LW_COUNT(rows))
+		return false;
+	*ret_path = rows[i].path;
+	*ret_sentence = rows[i].sentence;
+	return true;
 }
 
 bool site_is_open(const char *path)

@@ -11,4 +11,7 @@ void site_serve(struct http_request *request);
 /* Answered also to who has no token: it tells nothing of the works. */
 bool site_is_open(const char *path);
 
+/* The table as data; false behind the last row. */
+bool site_row(size_t i, const char **ret_path, const char **ret_sentence);
+
 #endif

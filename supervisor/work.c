@@ -452,6 +452,17 @@ void work_hears_of_ready(struct work *work, enum readiness ready)
 	work->speaks_of_ready = work->speaks_of_ready || ready != READY_UNSAID;
 }
 
+size_t work_running_runs(const struct work *work)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < work->worker_count; i++)
+		for (const struct run *run = worker_runs(work->workers[i])->first; run != NULL;
+		     run = run->next)
+			n += run->stage == STAGE_RUNNING;
+	return n;
+}
+
 bool work_has_process(const struct work *work)
 {
 	for (size_t i = 0; i < work->worker_count; i++)

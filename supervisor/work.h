@@ -168,6 +168,7 @@ const struct worker *work_stuck(const struct work *work);
  * (worker_info() says). */
 bool work_is_up(const struct work *work);
 size_t work_live_runs(const struct work *work); /* pending, delayed and running */
+size_t work_running_runs(const struct work *work);
 
 /* Of the latest call; STAGE_NOT_STARTED or STAGE_STARTED before the first one. The texts borrow
  * until the end of the turn. */
