@@ -222,7 +222,7 @@ static int take_brief(struct ask *ask, const char *name, const char *value, stru
 
 static int take_limit(struct ask *ask, const char *name, const char *value, struct lw_err *err)
 {
-	uint64_t limit;
+	uint64_t limit = 0;
 	int r = query_number(name, value, RUNS_MOST, "a number from 1 to 1000", &limit, err);
 
 	if (r == 0)
