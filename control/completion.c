@@ -5,6 +5,7 @@
  * for names and numbers. Whatever is wrong, the answer is nothing, as somebody is in the middle of a
  * line.
  */
+#include <signal.h>
 #include <string.h>
 
 #include "lwctl.h"
@@ -158,6 +159,13 @@ static void offer_stages(const struct asking *asking)
 		offer(asking, option_stages[i], "");
 }
 
+static void offer_signals(const struct asking *asking)
+{
+	for (int i = 1; i <= SIGSYS; i++)
+		if (sigabbrev_np(i) != NULL)
+			offer(asking, sigabbrev_np(i), sigdescr_np(i));
+}
+
 static void offer_shells(const struct asking *asking)
 {
 	offer(asking, "bash", "");
@@ -181,6 +189,7 @@ static void offer_values(const struct asking *asking, const char *name)
 		{ "ID",       offer_runs },
 		{ "VERB",     offer_verbs },
 		{ "STAGE",    offer_stages },
+		{ "SIGNAL",   offer_signals },
 		{ "SHELL",    offer_shells },
 		{ "FILE",     offer_files },
 		{ "PATH",     offer_files },

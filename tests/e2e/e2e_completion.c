@@ -67,6 +67,7 @@ TEST(bash_completes_verbs_options_and_their_values)
 	CHECK_TEXT(COMPLETED("runs", "--stage", "="),
 		   "<pending><running><succeeded><failed><stopped>");
 	CHECK_TEXT(COMPLETED("completion", ""), "<bash><zsh>");
+	CHECK_TEXT(COMPLETED("signal", "any", "US"), "<USR1><USR2>");
 	CHECK_TEXT(COMPLETED("help", "forg"), "<forget>");
 	CHECK_TEXT(COMPLETED("nonsense", ""), "<>");
 	CHECK_TEXT(COMPLETED("--nonsense", "st"), "<>");
