@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <strings.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -597,6 +598,19 @@ static void refuse_misspelt_flow(lua_State *L)
 	lua_pop(L, 1);
 }
 
+/* What Lua itself seeds with, the second and an address, may be the same in two supervisors. */
+static void seed_random(lua_State *L, const struct flow *flow)
+{
+	lua_Integer seed[2] = { 0 };
+
+	if (getrandom(seed, sizeof(seed), 0) != sizeof(seed))
+		luaL_error(L, "no random numbers: %s", strerror(errno));
+	lua_rawgeti(L, LUA_REGISTRYINDEX, flow->seed_ref);
+	lua_pushinteger(L, seed[0]);
+	lua_pushinteger(L, seed[1]);
+	lua_call(L, 2, 0);
+}
+
 struct chunk {
 	struct lw_slice text;
 	const char *name;
@@ -624,8 +638,7 @@ static int run_top_level(lua_State *L)
 		lua_error(L);
 	}
 	flow_check_ending(L);
-	lua_rawgeti(L, LUA_REGISTRYINDEX, flow->seed_ref);
-	lua_call(L, 0, 0);
+	seed_random(L, flow);
 	lua_getglobal(L, "flow");
 	if (lua_isnil(L, -1))
 		refuse_misspelt_flow(L);
