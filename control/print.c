@@ -586,6 +586,33 @@ static void print_journal_error(const struct screen *screen, const json_t *journ
 		      screen->colour ? "\033[0m" : "");
 }
 
+/* With the token, which the supervisor leaves in its state directory, only where a person looks:
+ * what is piped ends in files and mails. */
+static void add_entrance(struct lw_buf *line, const struct screen *screen, const json_t *app)
+{
+	LW_AUTO(lw_free) char *path = lw_format("%s/view.url", text_of(app, "state_dir"));
+	FILE *file = screen->width > 0 ? fopen(path, "re") : NULL;
+	char text[512] = "";
+
+	if (file != NULL) {
+		if (fgets(text, sizeof(text), file) == NULL)
+			text[0] = '\0';
+		(void)fclose(file);
+	}
+	text[strcspn(text, "\n")] = '\0';
+	print_clean(line, text[0] != '\0' ? text : text_of(app, "view"));
+}
+
+static void print_view(const struct screen *screen, const json_t *app)
+{
+	LW_AUTO_BUF line = { 0 };
+
+	if (text_of(app, "view") == NULL)
+		return;
+	add_entrance(&line, screen, app);
+	(void)fprintf(screen->out, "view: %s\n", lw_buf_text(&line));
+}
+
 static void print_app(const struct screen *screen, const json_t *app)
 {
 	const json_t *journal = json_object_get(app, "journal");
@@ -608,6 +635,7 @@ static void print_app(const struct screen *screen, const json_t *app)
 		(void)add_pause(&line, screen, app);
 	}
 	(void)fprintf(screen->out, "%s\n", lw_buf_text(&line));
+	print_view(screen, app);
 	print_journal_error(screen, journal);
 }
 

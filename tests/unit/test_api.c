@@ -2,10 +2,13 @@
  *
  * test_api.c - the request table, and the JSON writer beneath the answers. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api.h"
 #include "describe.h"
+#include "lw_requests.h"
+#include "site.h"
 
 Test(api, no_two_rows_of_the_table_are_the_same_request)
 {
@@ -16,6 +19,88 @@ Test(api, no_two_rows_of_the_table_are_the_same_request)
 					  strcmp(api_row(i).method, api_row(k).method) != 0,
 				  "%s %s", api_row(i).method, api_row(i).path);
 }
+
+/* ---- docs/control-api.md ----------------------------------------------------------------------- */
+
+#define NAME(BIT, name, sentence) name,
+static const char *const queries[] = { LW_QUERIES(NAME) };
+static const char *const bodies[] = { LW_BODIES(NAME) };
+#undef NAME
+
+static void put_names(struct lw_buf *line, const char *const *names, size_t count, int bits)
+{
+	for (size_t i = 0; i < count; i++)
+		if ((bits & 1 << i) != 0)
+			lw_buf_printf(line, " `%s`", names[i]);
+	lw_buf_printf(line, " |");
+}
+
+/* "works/W/run", "runs/ID" */
+static void put_path(struct lw_buf *line, const char *path)
+{
+	const char *star = strchr(path, '*');
+
+	if (star == NULL)
+		lw_buf_printf(line, "%s", path);
+	else
+		lw_buf_printf(line, "%.*s%s%s", (int)(star - path), path,
+			      strncmp(path, "runs/", 5) == 0 ? "ID" : "W", star + 1);
+}
+
+static void expect_line(const char *document, struct lw_buf *line)
+{
+	cr_expect_not_null(strstr(document, lw_buf_text(line)), "docs/control-api.md lacks: %s",
+			   lw_buf_text(line));
+	lw_buf_done(line);
+}
+
+static char *read_document(void)
+{
+	static char text[1 << 16];
+	FILE *file = fopen(LW_SOURCE "/docs/control-api.md", "re");
+	size_t size;
+
+	cr_assert_not_null(file);
+	size = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[size] = '\0';
+	return text;
+}
+
+Test(api, the_document_has_every_request_with_what_it_may_hold)
+{
+	static const struct {
+		const char *method, *path;
+		int body, query;
+		const char *verb, *sentence;
+	} rows[] = {
+#define VERB(method, path, who, serves, body, query, verb, arguments, by, sentence)                \
+	{ method, path, body, query, "`" #verb "`", sentence },
+#define REQUEST(method, path, who, serves, body, query, sentence)                                  \
+	{ method, path, body, query, "", sentence },
+		LW_REQUESTS(VERB, REQUEST)
+#undef VERB
+#undef REQUEST
+	};
+	const char *document = read_document(), *path, *sentence;
+	struct lw_buf line = { 0 };
+
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		lw_buf_printf(&line, "| `%s /api/v1/", rows[i].method);
+		put_path(&line, rows[i].path);
+		lw_buf_printf(&line, "` |");
+		put_names(&line, queries, LW_COUNT(queries), rows[i].query);
+		put_names(&line, bodies, LW_COUNT(bodies), rows[i].body);
+		lw_buf_printf(&line, " %s | %s |\n", rows[i].verb, rows[i].sentence);
+		expect_line(document, &line);
+	}
+	for (size_t i = 0; site_row(i, &path, &sentence); i++) {
+		lw_buf_printf(&line, "| `GET %s` | | |  | %s |\n", path, sentence);
+		expect_line(document, &line);
+	}
+}
+
+/* ---- answers ------------------------------------------------------------------------------------ */
 
 Test(api, an_error_is_an_object_with_code_message_and_hint)
 {

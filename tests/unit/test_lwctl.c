@@ -724,6 +724,42 @@ Test(lwctl, the_status_shows_the_size_of_the_journal)
 	cr_expect_str_eq(text, "/a.conf: running, up 3.0 s, 1 pass, pid 7, journal 124 KiB\n");
 }
 
+/* What is piped ends in files and mails. */
+Test(lwctl, the_address_of_the_page_has_its_token_on_a_terminal_alone)
+{
+	char folder[] = "/tmp/lw-view-XXXXXX";
+	LW_AUTO(lw_free) char *path = NULL;
+	LW_AUTO(lw_free) char *json = NULL;
+	LW_AUTO(lw_free) char *piped = NULL;
+	char *shown = NULL;
+	size_t size = 0;
+	FILE *file;
+	json_t *app;
+	struct screen screen = { .width = 80 };
+
+	cr_assert_not_null(mkdtemp(folder));
+	path = lw_format("%s/view.url", folder);
+	file = fopen(path, "w");
+	cr_assert_not_null(file);
+	fputs("http://127.0.0.1:7/view?token=0123\n", file);
+	fclose(file);
+	json = lw_format("{\"path\":\"/a.conf\",\"stage\":\"running\",\"state_dir\":\"%s\","
+			 "\"view\":\"http://127.0.0.1:7/view\"}",
+			 folder);
+	piped = printed_object(print_app_status, json);
+	cr_expect_not_null(strstr(piped, "\nview: http://127.0.0.1:7/view\n"), "%s", piped);
+	app = json_loads(json, JSON_READ, NULL);
+	screen.out = open_memstream(&shown, &size);
+	print_status(&screen, app, NULL);
+	fclose(screen.out);
+	json_decref(app);
+	cr_expect_not_null(strstr(shown, "\nview: http://127.0.0.1:7/view?token=0123\n"), "%s",
+			   shown);
+	free(shown);
+	unlink(path);
+	rmdir(folder);
+}
+
 Test(lwctl, a_journal_that_cannot_be_written_has_a_line_of_its_own)
 {
 	LW_AUTO(lw_free)
