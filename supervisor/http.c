@@ -1,7 +1,8 @@
 /* http.c - clients of control.sock and of the view: one request at a time, its reply.
  *
- * Each listener is owned by the supervisor, or by view.c. A client is: reading a request (its deadline runs), or having one in
- * hand with api.c, or being sent a reply; then it reads again or is closed.
+ * Each listener is owned by the supervisor, or by view.c. A client is: reading a request (its
+ * deadline runs), or having one in hand with api.c, or being sent a reply; then it reads again or
+ * is closed.
  */
 #include <errno.h>
 #include <event2/buffer.h>

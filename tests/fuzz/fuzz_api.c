@@ -123,21 +123,51 @@ static void check_body(const char *body, size_t size)
 	json_decref(json);
 }
 
+static bool head_has(const char *head, const char *body, const char *field)
+{
+	const char *found = strstr(head, field);
+
+	return found != NULL && found < body;
+}
+
+/* Behind the last chunk; an answer that was still going on when all was closed lacks it. */
+static const char *check_chunks(const char *at, const char *end)
+{
+	while (at < end) {
+		char *data;
+		size_t size = strtoul(at, &data, 16);
+
+		HOLDS(data > at && strncmp(data, "\r\n", 2) == 0, "no chunk: %s", at);
+		at = data + 2;
+		HOLDS((size_t)(end - at) >= size + 2 && strncmp(at + size, "\r\n", 2) == 0,
+		      "a chunk does not end where it says: %s", data);
+		at += size + 2;
+		if (size == 0)
+			return at;
+	}
+	return end;
+}
+
 /* Where the next one begins. */
 static const char *check_answer(const char *at, const char *end)
 {
 	const char *body = strstr(at, "\r\n\r\n");
-	const char *length = strstr(at, "Content-Length: ");
 	size_t size;
 
 	HOLDS(strncmp(at, "HTTP/1.1 ", 9) == 0 && body != NULL, "no answer: %s", at);
 	body += 4;
-	if (strncmp(at + 9, "100 ", 4) == 0)
+	if (strncmp(at + 9, "100 ", 4) == 0 || strncmp(at + 9, "304 ", 4) == 0)
 		return body;
-	HOLDS(length != NULL && length < body, "an answer without a length: %s", at);
-	size = strtoul(length + 16, NULL, 10);
+	if (head_has(at, body, "\r\nTransfer-Encoding: chunked\r\n"))
+		return check_chunks(body, end);
+	if (!head_has(at, body, "\r\nContent-Length: ")) { /* a stream to a client of HTTP/1.0 */
+		HOLDS(head_has(at, body, "\r\nConnection: close\r\n"), "it has no end: %s", at);
+		return end;
+	}
+	size = strtoul(strstr(at, "\r\nContent-Length: ") + 18, NULL, 10);
 	HOLDS((size_t)(end - body) >= size, "an answer is not whole: %s", at);
-	check_body(body, size);
+	if (head_has(at, body, "\r\nContent-Type: application/json\r\n"))
+		check_body(body, size);
 	return body + size;
 }
 

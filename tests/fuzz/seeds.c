@@ -458,6 +458,8 @@ static void request_seeds(struct api_row row)
 	}
 }
 
+#define TOKEN "0123456789abcdef0123456789abcdef" /* of fuzz_http.c */
+
 static void spelling_seeds(void)
 {
 	/* clang-format off */
@@ -469,6 +471,14 @@ static void spelling_seeds(void)
 		"DELETE /api/v1/state HTTP/1.1\r\n\r\nGET /view HTTP/1.1\r\n\r\n",
 		"POST /api/v1/works/train/run HTTP/1.1\r\nContent-Length: 1000\r\n\r\n{",
 		"GET / HTTP/2.0\r\n\r\n",
+		"GET /view HTTP/1.1\r\nHost: 127.0.0.1:7501\r\nCookie: a=b; lw_7501=" TOKEN "\r\n"
+		"Sec-Fetch-Site: same-origin\r\nIf-None-Match: \"0123456789abcdef\"\r\n\r\n",
+		"GET /view?token=" TOKEN "&x HTTP/1.1\r\nHost: [::1]:7501\r\nSec-Fetch-Site: cross-site\r\n\r\n",
+		"POST /api/v1/works/train/run HTTP/1.1\r\nHost: lw.example\r\nOrigin: http://lw.example\r\n"
+		"Cookie: lw_7501=" TOKEN "\r\nContent-Length: 2\r\n\r\n{}",
+		"GET /metrics HTTP/1.1\r\nHost: 10.0.0.1:7501\r\nAuthorization: Bearer " TOKEN "\r\n\r\n",
+		"GET /api/v1/events?after=1.2 HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: 17.4\r\n\r\n",
+		"GET /readyz HTTP/1.1\r\nHost: evil.example\r\nOrigin: null\r\n\r\n",
 	};
 	/* clang-format on */
 
@@ -484,6 +494,9 @@ static void request_dictionary(const char *target)
 	static const char *const words[] = {
 		"HTTP/1.1\r\n", "HTTP/1.0\r\n", "\r\n\r\n", "0\r\n\r\n", "Content-Length: ",
 		"Transfer-Encoding: ", "chunked", "Connection: ", "close", "Expect: ", "100-continue",
+		"Host: ", "Origin: http://", "Cookie: lw_7501=", "Authorization: Bearer ", "Sec-Fetch-Site: ",
+		"same-origin", "cross-site", "If-None-Match: ", "Last-Event-ID: ", "127.0.0.1", "[::1]",
+		"localhost", "lw.example", "/view", "?token=", TOKEN, "/metrics", "/readyz", "/healthz", "after",
 		"/api/v1/", "works/train/", "works/again/", "runs/1", "wait", "brief", "limit", "args",
 		"kwargs", "all", "seed", "true", "false", "null", "$bytes", "$float", "$int", "\\u0000",
 	};
