@@ -90,15 +90,14 @@ static void check_rights(const struct http_head *head)
 		return;
 	HOLDS(has_token(head->cookie) || has_token(head->authorization) || has_token(head->query),
 	      "passed without the token");
-	HOLDS(head->host != NULL && (strncasecmp(head->host, "lw.example", 10) == 0 ||
-				     strncasecmp(head->host, "localhost", 9) == 0 ||
-				     strncmp(head->host, "127.", 4) == 0 ||
-				     strncmp(head->host, "10.0.0.1", 8) == 0 ||
-				     strncmp(head->host, "[", 1) == 0),
+	HOLDS(head->host != NULL &&
+		      (strncasecmp(head->host, "lw.example", 10) == 0 ||
+		       strncasecmp(head->host, "localhost", 9) == 0 ||
+		       strncmp(head->host, "127.", 4) == 0 ||
+		       strncmp(head->host, "10.0.0.1", 8) == 0 || strncmp(head->host, "[", 1) == 0),
 	      "passed as '%s'", head->host);
-	HOLDS(head->origin == NULL ||
-		      (strlen(head->origin) == 7 + strlen(head->host) &&
-		       strcasecmp(head->origin + 7, head->host) == 0),
+	HOLDS(head->origin == NULL || (strlen(head->origin) == 7 + strlen(head->host) &&
+				       strcasecmp(head->origin + 7, head->host) == 0),
 	      "passed from '%s'", head->origin);
 	HOLDS(!view_is_from_elsewhere(head) || view_is_entrance(head), "passed from elsewhere");
 	HOLDS(strcmp(head->method, "GET") == 0 || head->origin != NULL ||
