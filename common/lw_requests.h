@@ -17,6 +17,7 @@
 	Q(WAIT,     "wait",       "false: answer at once, not when it is done")          \
 	Q(MAY_WAIT, "wait",       "true: answer when the runs are over")                 \
 	Q(BRIEF,    "brief",      "true: only what a table shows")                       \
+	Q(USAGE,    "usage",      "true: with what the processes of works use")         \
 	Q(LIMIT,    "limit",      "so many runs at most, 1 to 1000")                     \
 	Q(STAGE,    "stage",      "only runs in that stage")                             \
 	Q(SINCE,    "since",      "only what is not older, in seconds since 1970")       \
@@ -61,13 +62,13 @@ enum lw_rights { LW_ANYONE, LW_OPERATOR };
  *        verb, arguments, function of lwctl
  *        sentence */
 #define LW_REQUESTS(V, R) \
-	V("GET",   "status",          ANYONE,   status,      LW_BODY_NONE, LW_QUERY_BRIEF, \
+	V("GET",   "status",          ANYONE,   status,      LW_BODY_NONE, LW_QUERY_BRIEF | LW_QUERY_USAGE, \
 	  status, "[WORK]", status, \
 	  "show the app and every work, or one") \
-	V("GET",   "works",           ANYONE,   works,       LW_BODY_NONE, LW_QUERY_BRIEF, \
+	V("GET",   "works",           ANYONE,   works,       LW_BODY_NONE, LW_QUERY_BRIEF | LW_QUERY_USAGE, \
 	  works, "", works, \
 	  "show every work") \
-	R("GET",   "works/*",         ANYONE,   work,        LW_BODY_NONE, LW_QUERY_BRIEF, \
+	R("GET",   "works/*",         ANYONE,   work,        LW_BODY_NONE, LW_QUERY_BRIEF | LW_QUERY_USAGE, \
 	  "show one work") \
 	V("POST",  "works/*/start",   OPERATOR, start,       LW_BODY_NONE, LW_QUERY_WAIT, \
 	  start, "WORK", steer, \

@@ -220,6 +220,11 @@ static int take_brief(struct ask *ask, const char *name, const char *value, stru
 	return query_truth(name, value, &ask->brief, err);
 }
 
+static int take_usage(struct ask *ask, const char *name, const char *value, struct lw_err *err)
+{
+	return query_truth(name, value, &ask->usage, err);
+}
+
 static int take_limit(struct ask *ask, const char *name, const char *value, struct lw_err *err)
 {
 	uint64_t limit = 0;
@@ -276,6 +281,7 @@ static int (*const takers[LW_QUERIES_N])(struct ask *ask, const char *name, cons
 	[LW_QUERY_AT_STAGE] = take_stage,   [LW_QUERY_AT_SINCE] = take_since,
 	[LW_QUERY_AT_BEFORE] = take_before, [LW_QUERY_AT_KEEP] = take_keep,
 	[LW_QUERY_AT_DRY] = take_dry,       [LW_QUERY_AT_AFTER] = take_after,
+	[LW_QUERY_AT_USAGE] = take_usage,
 };
 
 static int check_pair(struct ask *ask, int allowed, const char *name, const char *value,

@@ -20,7 +20,7 @@ struct ask {
 	char *segment;         /* that stood for "*", decoded; or NULL */
 	struct work *work;     /* when the path names one */
 	json_t *body;          /* an object, or NULL */
-	bool wait, brief, keep, dry_run;
+	bool wait, brief, usage, keep, dry_run;
 	struct store_search search; /* of runs */
 	int64_t before;             /* of what is to be forgotten; 0: all */
 	const char *path;           /* borrows from the body */

@@ -9,6 +9,14 @@
 
 /* ---- reading the app ------------------------------------------------------------------------ */
 
+/* How much of works is asked for. */
+static int how(const struct ask *ask)
+{
+	if (ask->usage)
+		usage_look(ask->app);
+	return (ask->brief ? DESCRIBE_BRIEF : 0) | (ask->usage ? DESCRIBE_USAGE : 0);
+}
+
 void api_do_status(struct ask *ask)
 {
 	LW_AUTO_BUF out = { 0 };
@@ -17,7 +25,7 @@ void api_do_status(struct ask *ask)
 	js_key(&out, "app");
 	describe_app(ask->app, &out);
 	js_key(&out, "works");
-	describe_works(ask->app, ask->brief, &out);
+	describe_works(ask->app, how(ask), &out);
 	js_close(&out, '}');
 	api_answer(ask->request, &out);
 }
@@ -28,16 +36,18 @@ void api_do_works(struct ask *ask)
 
 	js_open(&out, '{');
 	js_key(&out, "works");
-	describe_works(ask->app, ask->brief, &out);
+	describe_works(ask->app, how(ask), &out);
 	js_close(&out, '}');
 	api_answer(ask->request, &out);
 }
 
-void api_describe_one(const struct work *work, struct run *const *stopped, size_t count,
-		      struct lw_buf *out)
+static void describe_one(const struct work *work, int detail, struct run *const *stopped,
+			 size_t count, struct lw_buf *out)
 {
-	describe_work(work, false, out);
+	describe_work(work, detail, out);
 	js_reopen(out);
+	js_key(out, "calls");
+	describe_calls(work, out);
 	js_key(out, "latest");
 	describe_call(work_latest(work), out);
 	js_key(out, "stopped_runs");
@@ -49,14 +59,21 @@ void api_describe_one(const struct work *work, struct run *const *stopped, size_
 	js_close(out, '}');
 }
 
+void api_describe_one(const struct work *work, struct run *const *stopped, size_t count,
+		      struct lw_buf *out)
+{
+	describe_one(work, DESCRIBE_ALL, stopped, count, out);
+}
+
 void api_do_work(struct ask *ask)
 {
 	LW_AUTO_BUF out = { 0 };
+	int detail = how(ask);
 
 	if (ask->brief)
-		describe_work(ask->work, true, &out);
+		describe_work(ask->work, detail, &out);
 	else
-		api_describe_one(ask->work, NULL, 0, &out);
+		describe_one(ask->work, detail, NULL, 0, &out);
 	api_answer(ask->request, &out);
 }
 

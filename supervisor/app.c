@@ -217,6 +217,7 @@ int app_new(struct loop *loop, struct config *config, struct flow *flow, const c
 	loop_timer_init(&app->interval_timer, loop, on_interval);
 	loop_timer_init(&app->own_timer, loop, on_own_change);
 	app->events = events_new(loop);
+	usage_init(&app->usage, loop);
 	app->launch = launch_new(loop, worker_launch);
 	r = open_record(app, state_dir, err);
 	if (r >= 0)
@@ -266,6 +267,7 @@ void app_free(struct app *app)
 	loop_cancel(app->loop, &app->trim_task);
 	loop_timer_done(&app->interval_timer);
 	loop_timer_done(&app->own_timer);
+	usage_done(&app->usage);
 	schedule_free(app->schedule);
 	launch_free(app->launch);
 	files_free(app->files);
@@ -490,6 +492,7 @@ static void make_pass(struct app *app)
 		schedule_pass_begins(app->schedule);
 	flow_pass(app->flow, app, &result);
 	app->last_pass_took = loop_clock() - began;
+	histogram_add(&app->passes_took, &histogram_of_passes, app->last_pass_took);
 	after_pass(app, &result);
 }
 

@@ -15,6 +15,7 @@
 #include "journal.h"
 #include "loop.h"
 #include "state.h"
+#include "usage.h"
 #include "work.h"
 
 struct dial;
@@ -64,16 +65,17 @@ struct app {
 	struct watcher look; /* the next pass waits for a look at cache_files */
 	bool look_again;     /* and another one comes: something changed after it began */
 	uint64_t passes;
-	int64_t last_pass;        /* when, microseconds since 1970 */
-	int64_t last_pass_took;   /* microseconds */
-	const char *last_trigger; /* "run", "state", "interval", ... */
-	uint64_t full_passes;     /* that reached the end of flow() */
-	bool own_change;          /* the pass in hand changed something but runs */
-	size_t live_runs;         /* of all works: made and not over */
-	uint64_t changes;         /* made by the pass in hand: new runs, state */
-	bool drain;               /* end when nothing is left to do */
-	bool keep_works;          /* the end leaves the works to the next supervisor */
-	char *last_failure;       /* the sentence of the run that failed last, or NULL */
+	int64_t last_pass;            /* when, microseconds since 1970 */
+	int64_t last_pass_took;       /* microseconds */
+	const char *last_trigger;     /* "run", "state", "interval", ... */
+	struct histogram passes_took; /* of histogram_of_passes */
+	uint64_t full_passes;         /* that reached the end of flow() */
+	bool own_change;              /* the pass in hand changed something but runs */
+	size_t live_runs;             /* of all works: made and not over */
+	uint64_t changes;             /* made by the pass in hand: new runs, state */
+	bool drain;                   /* end when nothing is left to do */
+	bool keep_works;              /* the end leaves the works to the next supervisor */
+	char *last_failure;           /* the sentence of the run that failed last, or NULL */
 
 	/* the end */
 	int exit_status;
@@ -91,6 +93,7 @@ struct app {
 	struct journal_wait left; /* app_leave(): until all is on record */
 	struct loop_task begin_task, pass_task, looked_task, end_task, over_task, trim_task;
 	struct loop_timer interval_timer; /* the longest pause between passes */
+	struct usage_round usage;         /* looks at what processes use */
 	struct loop_timer own_timer;      /* a pass because of what the flow changed itself */
 };
 

@@ -5,6 +5,7 @@
 #include "describe.h"
 
 #include "lw_value.h"
+#include "schedule.h"
 #include "view.h"
 
 /* ---- the writer --------------------------------------------------------------------- */
@@ -320,6 +321,22 @@ static void describe_url(const struct work *work, struct lw_buf *out)
 	js_text(out, url);
 }
 
+static void describe_usage(const struct work *work, struct lw_buf *out)
+{
+	struct usage usage;
+
+	js_key(out, "usage");
+	if (!work_usage(work, &usage)) {
+		js_null(out);
+		return;
+	}
+	js_open(out, '{');
+	SPAN("cpu", usage.cpu);
+	COUNT("memory", usage.memory);
+	COUNT("processes", usage.processes);
+	js_close(out, '}');
+}
+
 static void describe_details(const struct work *work, struct lw_buf *out)
 {
 	js_key(out, "state");
@@ -409,14 +426,10 @@ static void brief_work(const struct work *work, struct lw_buf *out)
 	js_close(out, '}');
 }
 
-void describe_work(const struct work *work, bool brief, struct lw_buf *out)
+static void describe_all(const struct work *work, struct lw_buf *out)
 {
 	struct status status = work_status(work);
 
-	if (brief) {
-		brief_work(work, out);
-		return;
-	}
 	js_open(out, '{');
 	TEXT("name", work->config->name);
 	TEXT("stage", stage_name(status.stage));
@@ -435,18 +448,31 @@ void describe_work(const struct work *work, bool brief, struct lw_buf *out)
 	COUNT("hits", work->hits);
 	COUNT("joins", work->joins);
 	COUNT("misses", work->misses);
-	SPAN("saved", work->saved);
+	SPAN("seconds_saved", work->saved);
 	describe_counts(work, out);
 	describe_details(work, out);
 	js_close(out, '}');
 }
 
-void describe_works(const struct app *app, bool brief, struct lw_buf *out)
+void describe_work(const struct work *work, int how, struct lw_buf *out)
+{
+	if ((how & DESCRIBE_BRIEF) != 0)
+		brief_work(work, out);
+	else
+		describe_all(work, out);
+	if ((how & DESCRIBE_USAGE) == 0)
+		return;
+	js_reopen(out);
+	describe_usage(work, out);
+	js_close(out, '}');
+}
+
+void describe_works(const struct app *app, int how, struct lw_buf *out)
 {
 	js_open(out, '[');
 	for (size_t i = 0; i < app->work_count; i++)
 		if (app_shows(app->works[i]))
-			describe_work(app->works[i], brief, out);
+			describe_work(app->works[i], how, out);
 	js_close(out, ']');
 }
 
@@ -462,6 +488,22 @@ static void describe_last_pass(const struct app *app, struct lw_buf *out)
 	SPAN("took", app->last_pass_took);
 	TEXT("trigger", app->last_trigger);
 	js_close(out, '}');
+}
+
+static void describe_schedule(const struct app *app, struct lw_buf *out)
+{
+	struct schedule_mark mark;
+
+	js_key(out, "schedule");
+	js_open(out, '[');
+	for (size_t i = 0; app->schedule != NULL && schedule_at(app->schedule, i, &mark); i++) {
+		js_open(out, '{');
+		TEXT("mark", mark.mark);
+		TIME("next", (int64_t)mark.next * 1000000);
+		TIME("last", (int64_t)mark.last * 1000000);
+		js_close(out, '}');
+	}
+	js_close(out, ']');
 }
 
 static size_t works_shown(const struct app *app)
@@ -505,6 +547,7 @@ void describe_app(const struct app *app, struct lw_buf *out)
 	SPAN("uptime", loop_wall(app->loop) - app->started);
 	COUNT("passes", app->passes);
 	describe_last_pass(app, out);
+	describe_schedule(app, out);
 	TRUTH("flow", app->config->has_flow);
 	COUNT("works", works_shown(app));
 	COUNT("calls_remembered", cache_count(app->cache));
@@ -604,4 +647,81 @@ void describe_run(const struct run *run, const char *decision, const char *why, 
 	describe_run_times(run, out);
 	describe_run_statuses(run, out);
 	js_close(out, '}');
+}
+
+/* ---- the latest calls of a work ---------------------------------------------------------- */
+
+static void describe_note(const struct run *run, const struct call_note *note, struct lw_buf *out)
+{
+	const struct lw_slice form = { run->form, run->form_size };
+	struct lw_slice positional, named;
+	LW_AUTO_BUF why = { 0 };
+
+	work_print_why(run->work, note->why, run, form, &why);
+	if (run->stage == STAGE_PENDING && run->worker == NULL)
+		work_print_wait(run->work, &why);
+	lw_call_parts(run->call, &positional, &named);
+	js_open(out, '{');
+	COUNT("run", run->id);
+	TEXT("decision", decision_name(note->decision));
+	TEXT("why", lw_buf_text(&why));
+	js_key(out, "args");
+	js_value(out, positional);
+	js_key(out, "kwargs");
+	js_value(out, named);
+	TIME("at", note->at);
+	COUNT("count", note->count);
+	TEXT("stage", stage_name((enum stage)run->stage));
+	js_close(out, '}');
+}
+
+struct listed {
+	struct lw_key keys[2 * CALLS_KEPT];
+	size_t count;
+};
+
+/* False: that call is in the list. */
+static bool list(struct listed *listed, struct lw_key key)
+{
+	for (size_t i = 0; i < listed->count; i++)
+		if (listed->keys[i].low == key.low && listed->keys[i].high == key.high)
+			return false;
+	listed->keys[listed->count++] = key;
+	return true;
+}
+
+/* Of those made before the start that nobody has made since: the runs that are remembered. */
+static void describe_earlier(const struct work *work, struct listed *listed, struct lw_buf *out)
+{
+	struct lw_err err;
+
+	for (size_t i = 0; i < WORK_RECENT && listed->count < CALLS_KEPT; i++) {
+		uint64_t id = work_recent(work, i);
+		const struct run *run = id != 0 ? app_run(work->app, id, &err) : NULL;
+		struct call_note note = { .decision = DECISION_RUN, .count = 1 };
+
+		if (run == NULL || !list(listed, run->key))
+			continue;
+		note.at = run->created;
+		note.why = (enum why)run->why;
+		describe_note(run, &note, out);
+	}
+}
+
+void describe_calls(const struct work *work, struct lw_buf *out)
+{
+	const struct call_note *notes[CALLS_KEPT];
+	size_t count = calls_list(work->calls, notes);
+	struct listed listed = { .count = 0 };
+	struct lw_err err;
+
+	js_open(out, '[');
+	for (size_t i = 0; i < count; i++) {
+		const struct run *run = app_run(work->app, notes[i]->run, &err);
+
+		if (run != NULL && list(&listed, run->key))
+			describe_note(run, notes[i], out);
+	}
+	describe_earlier(work, &listed, out);
+	js_close(out, ']');
 }

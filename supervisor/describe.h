@@ -22,11 +22,19 @@ void js_null(struct lw_buf *out);
 void js_time_or_null(struct lw_buf *out, int64_t us);     /* null when not above 0 */
 void js_value(struct lw_buf *out, struct lw_slice value); /* empty: null */
 
-/* `brief` leaves out what a table does not show, and every null, zero and false; `failed`, and
- * what there is to say of the only process, stand in the work itself. */
+/* How much of a work. Brief leaves out what a table does not show, and every null, zero and false;
+ * `failed`, and what there is to say of the only process, stand in the work itself. */
+enum {
+	DESCRIBE_ALL = 0,
+	DESCRIBE_BRIEF = 1,
+	DESCRIBE_USAGE = 2 /* as of the last look (usage.h) */
+};
+
 void describe_app(const struct app *app, struct lw_buf *out);
-void describe_work(const struct work *work, bool brief, struct lw_buf *out);
-void describe_works(const struct app *app, bool brief, struct lw_buf *out); /* the list */
+void describe_work(const struct work *work, int how, struct lw_buf *out);
+void describe_works(const struct app *app, int how, struct lw_buf *out); /* the list */
+/* The latest distinct calls, newest first: a list. */
+void describe_calls(const struct work *work, struct lw_buf *out);
 void describe_state(const struct state *state, struct lw_buf *out);
 
 /* A run as a call to make again: {"id","stage","reason","progress","args","kwargs"}; NULL: null. */

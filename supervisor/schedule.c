@@ -550,6 +550,28 @@ void schedule_pass_ended(struct schedule *schedule,
 	arm(schedule);
 }
 
+/* What a mark was recorded at is one of its times, unless it only began then. */
+static bool is_a_time_of(const struct mark *mark, time_t at)
+{
+	return cron_next(&mark->cron, at - 1) == at;
+}
+
+bool schedule_at(const struct schedule *schedule, size_t i, struct schedule_mark *ret_mark)
+{
+	const struct mark *mark;
+
+	for (size_t n = 0; n < schedule->count; n++) {
+		mark = &schedule->marks[n];
+		if (!mark->asked || i-- > 0)
+			continue;
+		ret_mark->mark = mark->text;
+		ret_mark->next = mark->due != 0 ? mark->due : mark->next > 0 ? mark->next : 0;
+		ret_mark->last = is_a_time_of(mark, mark->recorded) ? mark->recorded : 0;
+		return true;
+	}
+	return false;
+}
+
 void schedule_restore(struct schedule *schedule, const char *text, time_t at)
 {
 	struct mark *mark = find(schedule, text);

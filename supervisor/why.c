@@ -180,7 +180,7 @@ static void print_differences(const struct work *work, const struct parts *was,
 /* The i-th of the latest runs, 0 is the newest. */
 static const struct run *recent(const struct work *work, size_t i)
 {
-	uint64_t id = work->recent[(work->recent_at + 2 * WORK_RECENT - 1 - i) % WORK_RECENT];
+	uint64_t id = work_recent(work, i);
 	struct lw_err err;
 
 	return id != 0 ? app_run(work->app, id, &err) : NULL;

@@ -284,6 +284,7 @@ void work_free(struct work *work)
 	files_remove(work->files);
 	state_done(&work->state);
 	pause_done(&work->pause);
+	calls_free(work->calls);
 	lw_buf_done(&work->head);
 	work_config_free(work->config);
 	free(work);

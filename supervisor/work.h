@@ -7,8 +7,10 @@
 #define LW_SUPERVISOR_WORK_H
 
 #include "cache.h"
+#include "calls.h"
 #include "config.h"
 #include "files.h"
+#include "histogram.h"
 #include "pause.h"
 #include "run.h"
 #include "state.h"
@@ -45,6 +47,7 @@ struct work {
 	struct latest latest;
 	uint64_t recent[WORK_RECENT]; /* runs made most recently, a ring; 0: none */
 	size_t recent_at;
+	struct calls *calls;           /* the latest ones, hits and all */
 	int64_t rank_first, rank_last; /* given to runs at the head and the end of the queue */
 	bool speaks_of_ready;          /* a process of it has said whether it is ready */
 	struct pause pause;            /* nothing is taken from the queue */
@@ -65,7 +68,8 @@ struct work {
 	uint64_t hits, joins, misses, held_answers;
 	uint64_t stage_counts[STAGES_N]; /* runs that reached that stage */
 	uint64_t timeouts, restarts;
-	int64_t saved; /* microseconds of run time that hits did not spend */
+	int64_t saved;         /* microseconds of run time that hits did not spend */
+	struct histogram took; /* by runs that came to an end, of histogram_of_runs */
 	uint64_t dropped_results;
 	struct watcher *gone_watchers; /* told when no process is left */
 	struct watcher *up_watchers;   /* told when work_is_up(), or it is stopped */
@@ -111,6 +115,8 @@ void work_reserve_worker(struct app *app, uint64_t id); /* nobody gets that id a
 struct worker *work_restore_worker(struct work *work, uint64_t id, uint32_t slot, bool has_process);
 /* It was made lately; explain compares with it. */
 void work_note_recent(struct work *work, uint64_t run);
+/* The i-th of the runs made most recently, 0 is the newest; 0: there is none. */
+uint64_t work_recent(const struct work *work, size_t i);
 /* Makes the workers that are missing in the pool. */
 void work_fill_pool(struct work *work);
 /* A run that an earlier supervisor did not see the end of; takes the reference over. */

@@ -136,6 +136,18 @@ void work_note_recent(struct work *work, uint64_t run)
 	work->recent_at = (work->recent_at + 1) % WORK_RECENT;
 }
 
+uint64_t work_recent(const struct work *work, size_t i)
+{
+	return work->recent[(work->recent_at + 2 * WORK_RECENT - 1 - i) % WORK_RECENT];
+}
+
+static void note_call(struct work *work, struct lw_key key, uint64_t run, enum decision decision,
+		      enum why why, int64_t now)
+{
+	calls_note(&work->calls, key,
+		   &(struct call_note){ .run = run, .at = now, .decision = decision, .why = why });
+}
+
 int work_make_run(struct work *work, struct lw_key key, struct lw_slice form, struct lw_slice call,
 		  struct memo *known, enum caller by, enum why why, struct run **ret_run,
 		  struct lw_err *err)
@@ -150,6 +162,7 @@ int work_make_run(struct work *work, struct lw_key key, struct lw_slice form, st
 	run->why = (uint8_t)why;
 	app->live_runs++;
 	work_note_recent(work, run->id);
+	note_call(work, key, run->id, DECISION_RUN, why, run->created);
 	remember(work, run, known);
 	work_set_latest(work, run);
 	work->misses++;
@@ -321,6 +334,8 @@ static void answer_known(struct work *work, const struct asked *asked, struct an
 	if (memo == NULL)
 		return;
 	answer->run = memo->run;
+	note_call(work, asked->key, memo->run, asked->decision, asked->why,
+		  loop_wall(work->app->loop));
 	if (!stage_over((enum stage)memo->stage))
 		answer->attempt = memo->live->attempt;
 	if (asked->why == WHY_OPERATOR)

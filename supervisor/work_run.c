@@ -100,6 +100,8 @@ void work_finish(struct work *work, struct run *run, enum stage stage, const cha
 	move(work, run, stage, reason, message);
 	memo_over(work, run);
 	latest_over(work, run);
+	if (run->started > 0 && run->ended >= run->started)
+		histogram_add(&work->took, &histogram_of_runs, run->ended - run->started);
 	if (stage == STAGE_FAILED)
 		note_failure(work, run);
 	watchers_tell(&run->watchers);

@@ -8,6 +8,7 @@
 #include "launch.h"
 #include "logs.h"
 #include "reap.h"
+#include "usage.h"
 #include "worker.h"
 
 #define WORKER_TOKEN 32      /* hex digits */
@@ -56,7 +57,8 @@ struct worker {
 	unsigned status_tries;
 	struct event *exit_event;
 	struct lw_tree tree;
-	int group; /* folder of its cgroup; -1: none, its tree is searched for */
+	int group;          /* folder of its cgroup; -1: none, its tree is searched for */
+	struct usage usage; /* of this process and its descendants */
 	char mark[80];
 	char token[WORKER_TOKEN + 1];
 	struct output *output;

@@ -218,6 +218,7 @@ static void begin_incarnation(struct worker *worker)
 	worker->asked = worker->kill_at_once = false;
 	worker->said_hello = worker->died_badly = worker->timed_out = worker->succeeded = false;
 	worker->ready = READY_UNSAID;
+	worker->usage = (struct usage){ 0 };
 	worker->kills = 0;
 	worker->stuck = false;
 	worker->applied = 0;
