@@ -146,6 +146,18 @@ static void add_quoted(struct lw_slice text, struct lw_buf *out)
 	lw_buf_add(out, "\"", 1);
 }
 
+void lw_text_print_json(const void *text, size_t size, struct lw_buf *out)
+{
+	LW_AUTO_BUF clean = { 0 };
+
+	if (lw_text_is_utf8(text, size)) {
+		add_quoted((struct lw_slice){ text, size }, out);
+		return;
+	}
+	lw_text_clean(text, size, &clean);
+	add_quoted(lw_buf_slice(&clean), out);
+}
+
 static void add_special(enum special special, struct lw_slice value, struct lw_buf *out)
 {
 	lw_buf_printf(out, "{\"%s\":\"", special_names[special]);

@@ -11,7 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lw_buf.h"
 #include "lw_log.h"
+#include "lw_value.h"
 
 #define LONGEST 16384 /* bytes of a line; the rest is cut */
 
@@ -76,6 +78,92 @@ int lw_log_level_parse(const char *name)
 		if (name != NULL && strcmp(names[i], name) == 0)
 			return (int)i;
 	return -EINVAL;
+}
+
+/* ---- as JSON ------------------------------------------------------------------------------ */
+
+#define PAIRS_MOST 16 /* of a line */
+
+struct pair {
+	struct lw_slice key, value;
+};
+
+/* The pair that this word begins, if it is one: key=value, or key="some words". */
+static bool read_pair(const char *word, struct pair *ret_pair)
+{
+	size_t size = strspn(word, "abcdefghijklmnopqrstuvwxyz_");
+	const char *value = word + size + 1, *end;
+
+	if (size == 0 || word[size] != '=')
+		return false;
+	if (*value == '"') {
+		value++;
+		end = strstr(value, "\" ");
+		if (end == NULL)
+			end = strrchr(value, '"');
+		if (end == NULL)
+			return false;
+	} else {
+		end = value + strcspn(value, " ");
+	}
+	ret_pair->key = (struct lw_slice){ (const uint8_t *)word, size };
+	ret_pair->value = (struct lw_slice){ (const uint8_t *)value, (size_t)(end - value) };
+	return true;
+}
+
+static bool is_key(const struct pair *pair, const char *name)
+{
+	return pair->key.size == strlen(name) && memcmp(pair->key.data, name, pair->key.size) == 0;
+}
+
+static bool is_new(const struct pair *pairs, size_t count, const struct pair *pair)
+{
+	if (is_key(pair, "at") || is_key(pair, "level") || is_key(pair, "message"))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (pairs[i].key.size == pair->key.size &&
+		    memcmp(pairs[i].key.data, pair->key.data, pair->key.size) == 0)
+			return false;
+	return true;
+}
+
+/* As JSON has numbers, and every reader keeps them. */
+static bool is_number(struct lw_slice value)
+{
+	for (size_t i = 0; i < value.size; i++)
+		if (value.data[i] < '0' || value.data[i] > '9')
+			return false;
+	return value.size > 0 && value.size < 16 && (value.data[0] != '0' || value.size == 1);
+}
+
+void lw_log_print_json(enum lw_log_level level, const char *line, struct lw_buf *out)
+{
+	struct pair pairs[PAIRS_MOST];
+	struct timespec now;
+	size_t count = 0;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	lw_buf_printf(out,
+		      "{\"at\":%lld.%06ld,\"level\":\"%s\",\"message\":", (long long)now.tv_sec,
+		      now.tv_nsec / 1000, lw_log_level_name(level));
+	lw_text_print_json(line, strlen(line), out);
+	for (const char *word = line; *word != '\0' && count < PAIRS_MOST;) {
+		struct pair *pair = &pairs[count];
+
+		if (read_pair(word, pair) && is_new(pairs, count, pair)) {
+			lw_buf_printf(out, ",\"%.*s\":", (int)pair->key.size,
+				      (const char *)pair->key.data);
+			if (is_number(pair->value))
+				lw_buf_add(out, pair->value.data, pair->value.size);
+			else
+				lw_text_print_json(pair->value.data, pair->value.size, out);
+			count++;
+			word = (const char *)lw_slice_end(pair->value);
+		}
+		word += strcspn(word, " ");
+		word += strspn(word, " ");
+	}
+	lw_buf_add(out, "}", 1);
 }
 
 /* One event stays one line, and what a peer wrote cannot steer the terminal. */

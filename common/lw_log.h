@@ -20,6 +20,11 @@ bool lw_log_on(enum lw_log_level level);
 const char *lw_log_level_name(enum lw_log_level level);
 int lw_log_level_parse(const char *name); /* a level, or -EINVAL */
 
+/* {"at":1764.123,"level":"warning","message":"work=train pid=812 is stuck","work":"train","pid":812}:
+ * the whole line, and each of its pairs. No newline. */
+struct lw_buf;
+void lw_log_print_json(enum lw_log_level level, const char *line, struct lw_buf *out);
+
 void lw_log(enum lw_log_level level, const char *format, ...) LW_PRINTF(2, 3);
 
 #endif

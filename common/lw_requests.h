@@ -24,7 +24,12 @@
 	Q(BEFORE,   "before",     "only runs with a smaller id")                         \
 	Q(KEEP,     "keep_works", "true: leave the works to the next supervisor")        \
 	Q(DRY,      "dry_run",    "true: only tell what would be done")                  \
-	Q(AFTER,    "after",      "go on behind that event")
+	Q(AFTER,    "after",      "go on behind that event")                               \
+	Q(LINES,    "lines",      "the last so many lines, or all (default: 100; all of a run, or since a time)") \
+	Q(FOLLOW,   "follow",     "true: and what comes, for as long as the client stays") \
+	Q(RUN,      "run",        "only lines of the run with that id")                  \
+	Q(STREAM,   "stream",     "out or err: only lines of that stream")               \
+	Q(SEARCH,   "search",     "only lines that have this text")
 
 /* What a JSON body may hold; each is the bit LW_BODY_<BIT>. */
 /*        BIT       key           sentence */
@@ -53,6 +58,9 @@ enum { LW_BODY_NONE = 0, LW_BODIES(LW_BODY_IS) };
 
 #define LW_BODY_CALL    (LW_BODY_ARGS | LW_BODY_KWARGS)
 #define LW_QUERY_FILTER (LW_QUERY_LIMIT | LW_QUERY_STAGE | LW_QUERY_SINCE | LW_QUERY_BEFORE)
+#define LW_QUERY_LOGS                                                                              \
+	(LW_QUERY_LINES | LW_QUERY_FOLLOW | LW_QUERY_SINCE | LW_QUERY_RUN | LW_QUERY_STREAM |      \
+	 LW_QUERY_SEARCH)
 
 /* Who may make a request: whoever may connect, or whoever may steer (audited). */
 enum lw_rights { LW_ANYONE, LW_OPERATOR };
@@ -111,6 +119,11 @@ enum lw_rights { LW_ANYONE, LW_OPERATOR };
 	V("GET",   "runs/*",          ANYONE,   show,        LW_BODY_NONE, LW_QUERY_NONE, \
 	  show, "ID", show, \
 	  "show one run, of all on record") \
+	R("GET",   "works/*/logs",    ANYONE,   logs,        LW_BODY_NONE, LW_QUERY_LOGS, \
+	  "show what a work has printed, a JSON object for each line") \
+	V("GET",   "logs",            ANYONE,   all_logs,    LW_BODY_NONE, LW_QUERY_LOGS, \
+	  logs, "[WORK]", logs, \
+	  "show what a work has printed, or all works, the flow and the supervisor") \
 	V("GET",   "state",           ANYONE,   read_state,  LW_BODY_NONE, LW_QUERY_NONE, \
 	  state, "[PATCH...]", state, \
 	  "show the flow's state, or change it: JSON merge patch or name=value") \

@@ -94,6 +94,8 @@ bool lw_map_get(struct lw_slice map, const char *name, struct lw_slice *ret_valu
  * base64 of their msgpack. Other text may hold U+0000: read it with JSON_ALLOW_NUL. */
 json_t *lw_value_to_json(struct lw_slice value); /* a new reference */
 void lw_value_print_json(struct lw_slice value, struct lw_buf *out);
+/* Any bytes as JSON text in quotes, with '?' for each that belongs to no character. */
+void lw_text_print_json(const void *text, size_t size, struct lw_buf *out);
 /* A tree to text, each number by lw_float_print(); `indent` spaces a level, 0: on one line. */
 void lw_json_print(const json_t *json, size_t indent, struct lw_buf *out);
 LW_MUST_USE int lw_value_from_json(const json_t *json, struct lw_buf *out, struct lw_err *err);

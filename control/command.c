@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lw_logread.h"
 #include "lw_requests.h"
 #include "lwctl.h"
 
@@ -40,6 +41,7 @@ static int do_forget(struct job *job);
 static int do_explain(struct job *job);
 static int do_runs(struct job *job);
 static int do_show(struct job *job);
+static int do_logs(struct job *job);
 static int do_state(struct job *job);
 static int do_reload(struct job *job);
 static int do_backup(struct job *job);
@@ -86,11 +88,17 @@ static int options_of(const struct command *command)
 		{ 0,             LW_QUERY_KEEP,     OPT_KEEP },
 		{ 0,             LW_QUERY_DRY,      OPT_DRY },
 		{ 0,             LW_QUERY_BRIEF,    OPT_WATCH },
+		{ 0,             LW_QUERY_LINES,    OPT_LINES },
+		{ 0,             LW_QUERY_FOLLOW,   OPT_FOLLOW },
+		{ 0,             LW_QUERY_RUN,      OPT_RUN },
+		{ 0,             LW_QUERY_STREAM,   OPT_STREAM },
+		{ 0,             LW_QUERY_SEARCH,   OPT_SEARCH },
 		{ LW_BODY_ALL,   0,                 OPT_ALL },
 		{ LW_BODY_OLDER, 0,                 OPT_OLDER },
 	};
 	/* clang-format on */
-	int options = command->asks ? OPT_TIMEOUT : 0;
+	bool streams = (command->query & LW_QUERY_FOLLOW) != 0;
+	int options = command->asks && !streams ? OPT_TIMEOUT : 0;
 
 	for (size_t i = 0; i < LW_COUNT(rules); i++)
 		if ((command->body & rules[i].body) != 0 || (command->query & rules[i].query) != 0)
@@ -783,6 +791,60 @@ static int do_show(struct job *job)
 		return pass_through(job);
 	print_run(&screen, answer_of(job));
 	return LWCTL_DONE;
+}
+
+/* The files of the state directory, when no supervisor runs. */
+static int read_logs(struct job *job, const char *work, struct log_printer *printer,
+		     const struct lw_err *nobody)
+{
+	const char *slash = strrchr(job->socket, '/');
+	LW_AUTO(lw_free) char *folder = NULL;
+	struct lw_err err = { 0 };
+
+	folder = lw_format("%.*s%s", slash != NULL ? (int)(slash - job->socket) + 1 : 0,
+			   job->socket, LW_LOGFILE_FOLDER);
+	if (access(folder, F_OK) < 0)
+		return complain_nobody(job, nobody->code, nobody);
+	if (work != NULL && !lw_logread_has(folder, work))
+		return complain(LWCTL_FAILED, "no supervisor runs, and work '%s' left no output",
+				work);
+	if (logs_read(&job->options, folder, work, printer, &err) < 0)
+		return complain(LWCTL_FAILED, "%s", err.text);
+	return LWCTL_DONE;
+}
+
+static int stream_logs(struct job *job, const char *work, struct log_printer *printer)
+{
+	const struct client_sink sink = { log_printer_take, printer };
+	LW_AUTO(lw_free) char *path = logs_path(&job->options, work);
+	bool follows = given(job, OPT_FOLLOW);
+	struct lw_err err = { 0 };
+	int r;
+
+	if (client_find(&job->options, &job->socket, &err) < 0)
+		return complain_socket(job, &err);
+	client_catch_interrupt();
+	r = client_stream(job->socket, path, &sink, &job->reply, &err);
+	if ((r == -ENOENT || r == -ECONNREFUSED) && !follows)
+		return read_logs(job, work, printer, &err);
+	if (r == -EINTR && follows)
+		return LWCTL_DONE; /* how it is ended */
+	if (r < 0)
+		return complain_ask(job, r, &err);
+	if (job->reply.status != 200)
+		return complain_refused(job);
+	return follows ? complain(LWCTL_DONE, "the supervisor has ended") : LWCTL_DONE;
+}
+
+static int do_logs(struct job *job)
+{
+	struct log_printer printer;
+	int status;
+
+	log_printer_init(&printer, given(job, OPT_JSON));
+	status = stream_logs(job, job->word_count > 0 ? job->words[0] : NULL, &printer);
+	log_printer_done(&printer);
+	return status;
 }
 
 static int do_state(struct job *job)

@@ -44,6 +44,11 @@ enum {
 	OPT_KEEP = 1 << 16,
 	OPT_DRY = 1 << 17,
 	OPT_WATCH = 1 << 18,
+	OPT_LINES = 1 << 19,
+	OPT_FOLLOW = 1 << 20,
+	OPT_RUN = 1 << 21,
+	OPT_STREAM = 1 << 22,
+	OPT_SEARCH = 1 << 23,
 };
 #define OPT_EVERYWHERE (OPT_CONF | OPT_SOCKET | OPT_STATE_DIR | OPT_JSON | OPT_HELP | OPT_VERSION)
 
@@ -55,10 +60,12 @@ struct options {
 	double timeout; /* seconds; 0: none */
 	long limit;
 	const char *stage;
-	double since;       /* seconds since 1970 */
-	double older;       /* seconds ago */
-	int64_t before;     /* the id of a run */
-	const char **words; /* the verb and its arguments; points into argv */
+	double since;                      /* seconds since 1970 */
+	double older;                      /* seconds ago */
+	int64_t before;                    /* the id of a run */
+	const char *lines;                 /* a number, or "all"; or NULL */
+	const char *run, *stream, *search; /* checked; or NULL */
+	const char **words;                /* the verb and its arguments; points into argv */
 	size_t word_count;
 };
 
@@ -170,7 +177,9 @@ void print_run(const struct screen *screen, const json_t *run);
 void print_runs(const struct screen *screen, const json_t *runs, bool with_work);
 void print_reload(const struct screen *screen, const json_t *answer);
 void print_line(const struct screen *screen, const char *name, const char *text);
-void print_clean(struct lw_buf *out, const char *text);     /* one line, no control characters */
+void print_clean(struct lw_buf *out, const char *text); /* one line, no control characters */
+/* The same bytes, but control characters other than tabs as "?". */
+void print_harmless(struct lw_buf *out, const char *text, size_t size);
 void print_duration(double seconds, char text[32]);         /* "12 ms", "3.2 s", "4m05s" */
 void print_bytes(int64_t bytes, char text[32]);             /* "812 B", "1.2 MiB" */
 void print_progress(const json_t *object, struct lw_buf *); /* "40 %", or nothing */
@@ -205,6 +214,26 @@ bool completion_script(const char *shell, FILE *out); /* false: of that shell no
 /* What may stand in the place of the last word behind "lwctl": a line each, with a tab and a
  * sentence behind it. */
 void completion_candidates(const char *const *words, size_t count, FILE *out);
+
+/* ---- what was printed (logs.c) ------------------------------------------------------------------ */
+
+#define LOG_LINES_DEFAULT 100
+
+struct log_printer {
+	struct screen screen;
+	bool json;
+	size_t width;       /* of the longest name so far */
+	struct lw_buf part; /* of a line */
+};
+
+void log_printer_init(struct log_printer *printer, bool json);
+void log_printer_done(struct log_printer *printer);
+/* Lines of JSON, as they come; the take of a client_sink. */
+int log_printer_take(void *printer, struct lw_slice bytes, struct lw_err *err);
+char *logs_path(const struct options *options, const char *work); /* of the request; caller frees */
+/* What the files in that folder have, when there is no supervisor to ask. */
+LW_MUST_USE int logs_read(const struct options *options, const char *folder, const char *work,
+			  struct log_printer *printer, struct lw_err *err);
 
 /* ---- commands (command.c) -------------------------------------------------------------------- */
 

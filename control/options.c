@@ -29,11 +29,16 @@ const struct option_row option_rows[] = {
 	{ "limit",     0,   OPT_LIMIT,     "N",        "so many runs at most" },
 	{ "failed",    0,   OPT_FAILED,    NULL,       "only runs that failed" },
 	{ "stage",     0,   OPT_STAGE,     "STAGE",    "only runs in that stage" },
-	{ "since",     0,   OPT_SINCE,     "TIME",     "only runs made since: 2h (ago), \"2026-11-25 10:00\" or @SECONDS" },
+	{ "since",     0,   OPT_SINCE,     "TIME",     "only what is of since then: 2h (ago), \"2026-11-25 10:00\" or @SECONDS" },
 	{ "before",    0,   OPT_BEFORE,    "ID",       "only runs with a smaller number" },
 	{ "keep-works", 0,  OPT_KEEP,      NULL,       "leave the works to the next supervisor" },
 	{ "dry-run",   0,   OPT_DRY,       NULL,       "only say what would be done" },
 	{ "watch",     0,   OPT_WATCH,     NULL,       "draw it again and again, until interrupted" },
+	{ "follow",    'f', OPT_FOLLOW,    NULL,       "go on with what comes" },
+	{ "lines",     'n', OPT_LINES,     "N",        "the last N lines, or all" },
+	{ "run",       0,   OPT_RUN,       "ID",       "only lines of that run" },
+	{ "stream",    0,   OPT_STREAM,    "out|err",  "only lines of that stream" },
+	{ "search",    0,   OPT_SEARCH,    "TEXT",     "only lines that have this text" },
 	{ "help",      'h', OPT_HELP,      NULL,       "print this" },
 	{ "version",   'V', OPT_VERSION,   NULL,       "print the version" },
 	{ NULL, 0, 0, NULL, NULL },
@@ -227,6 +232,38 @@ static int take_stage(struct options *options, const char *value, struct lw_err 
 			  value);
 }
 
+static bool is_digits(const char *value)
+{
+	size_t size = strspn(value, "0123456789");
+
+	return size > 0 && size < 19 && value[size] == '\0';
+}
+
+static int take_lines(struct options *options, const char *value, struct lw_err *err)
+{
+	options->lines = value;
+	if (is_digits(value) || strcmp(value, "all") == 0)
+		return 0;
+	return lw_err_set(err, -EINVAL, "option '--lines' takes a number, or all, not '%s'", value);
+}
+
+static int take_run(struct options *options, const char *value, struct lw_err *err)
+{
+	options->run = value;
+	if (is_digits(value) && value[0] != '0')
+		return 0;
+	return lw_err_set(err, -EINVAL, "option '--run' takes the number of a run, not '%s'",
+			  value);
+}
+
+static int take_stream(struct options *options, const char *value, struct lw_err *err)
+{
+	options->stream = value;
+	if (strcmp(value, "out") == 0 || strcmp(value, "err") == 0)
+		return 0;
+	return lw_err_set(err, -EINVAL, "option '--stream' takes out or err, not '%s'", value);
+}
+
 static int take(struct options *options, const struct option_row *row, const char *value,
 		struct lw_err *err)
 {
@@ -260,6 +297,18 @@ static int take(struct options *options, const struct option_row *row, const cha
 		break;
 	case OPT_OLDER:
 		r = take_older(options, value, err);
+		break;
+	case OPT_LINES:
+		r = take_lines(options, value, err);
+		break;
+	case OPT_RUN:
+		r = take_run(options, value, err);
+		break;
+	case OPT_STREAM:
+		r = take_stream(options, value, err);
+		break;
+	case OPT_SEARCH:
+		options->search = value;
 		break;
 	default:
 		break;

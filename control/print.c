@@ -149,6 +149,20 @@ void print_clean(struct lw_buf *out, const char *text)
 	}
 }
 
+void print_harmless(struct lw_buf *out, const char *text, size_t size)
+{
+	const uint8_t *at = (const uint8_t *)text;
+
+	for (size_t i = 0; i < size; i++) {
+		if (at[i] == '\t' || !is_control(at + i, size - i)) {
+			lw_buf_add(out, at + i, 1);
+			continue;
+		}
+		i += at[i] == 0xc2;
+		lw_buf_add(out, "?", 1);
+	}
+}
+
 static size_t columns_of(const uint8_t *at, size_t size)
 {
 	size_t columns = 0;

@@ -270,6 +270,47 @@ static int take_after(struct ask *ask, const char *name, const char *value, stru
 	return 0;
 }
 
+static int take_lines(struct ask *ask, const char *name, const char *value, struct lw_err *err)
+{
+	uint64_t lines = 0;
+	int r = 0;
+
+	if (strcmp(value, "all") == 0)
+		ask->logs.lines = LW_LOGREAD_ALL;
+	else if (strcmp(value, "0") != 0)
+		r = query_number(name, value, INT64_MAX, "a number of lines, or all", &lines, err);
+	if (r == 0 && strcmp(value, "all") != 0)
+		ask->logs.lines = (int64_t)lines;
+	return r;
+}
+
+static int take_follow(struct ask *ask, const char *name, const char *value, struct lw_err *err)
+{
+	return query_truth(name, value, &ask->follow, err);
+}
+
+static int take_run(struct ask *ask, const char *name, const char *value, struct lw_err *err)
+{
+	return query_number(name, value, INT64_MAX, "the id of a run", &ask->logs.run, err);
+}
+
+static int take_stream(struct ask *ask, const char *name, const char *value, struct lw_err *err)
+{
+	ask->logs.out = strcmp(value, "out") == 0;
+	ask->logs.err = strcmp(value, "err") == 0;
+	if (ask->logs.out || ask->logs.err)
+		return 0;
+	return lw_err_set(err, -EINVAL, "'%s' is out or err, not '%.50s'", name, value);
+}
+
+static int take_search(struct ask *ask, const char *name, const char *value, struct lw_err *err)
+{
+	lw_free(ask->text);
+	ask->text = http_decode(value, strlen(value));
+	ask->logs.search = ask->text;
+	return ask->text != NULL ? 0 : lw_err_set(err, -EINVAL, "'%s' is not well-formed", name);
+}
+
 #define NAME(BIT, name, sentence) [LW_QUERY_AT_##BIT] = name,
 static const char *const query_names[] = { LW_QUERIES(NAME) };
 #undef NAME
@@ -282,6 +323,9 @@ static int (*const takers[LW_QUERIES_N])(struct ask *ask, const char *name, cons
 	[LW_QUERY_AT_BEFORE] = take_before, [LW_QUERY_AT_KEEP] = take_keep,
 	[LW_QUERY_AT_DRY] = take_dry,       [LW_QUERY_AT_AFTER] = take_after,
 	[LW_QUERY_AT_USAGE] = take_usage,
+	[LW_QUERY_AT_LINES] = take_lines,   [LW_QUERY_AT_FOLLOW] = take_follow,
+	[LW_QUERY_AT_RUN] = take_run,       [LW_QUERY_AT_STREAM] = take_stream,
+	[LW_QUERY_AT_SEARCH] = take_search,
 };
 
 static int check_pair(struct ask *ask, int allowed, const char *name, const char *value,
@@ -442,6 +486,17 @@ static void audit(const struct ask *ask)
 	lw_log(LW_LOG_INFO, "audit %s verb=%s%s", who, ask->verb, lw_buf_text(&line));
 }
 
+/* What a work printed that nobody makes any more may still be read. */
+static bool has_logs(const struct ask *ask, const struct row *row)
+{
+	LW_AUTO(lw_free) char *folder = NULL;
+
+	if ((row->query & LW_QUERY_LINES) == 0)
+		return false;
+	folder = lw_format("%s/%s", ask->app->state_dir, LW_LOGFILE_FOLDER);
+	return lw_logread_has(folder, ask->segment);
+}
+
 /* Everything that can be wrong with a request before its handler sees it. */
 static bool check(struct ask *ask, const struct row *row, struct lw_slice segment)
 {
@@ -454,7 +509,7 @@ static bool check(struct ask *ask, const struct row *row, struct lw_slice segmen
 			api_refuse(ask, 400, "bad_path", "the path is not well-formed", NULL);
 			return false;
 		}
-		if (strncmp(row->path, "works/", 6) == 0 && !find_work(ask))
+		if (strncmp(row->path, "works/", 6) == 0 && !has_logs(ask, row) && !find_work(ask))
 			return false;
 	}
 	r = check_query(ask, row->query, &err);
@@ -517,6 +572,7 @@ static void serve(struct http_request *request, json_t *take_body)
 		.app = request->app,
 		.search = { .stage = -1, .limit = RUNS_DEFAULT },
 		.peer = request->peer,
+		.logs = { .lines = LINES_UNSET },
 		.body = take_body,
 	};
 	struct lw_slice segment = { 0 };
@@ -538,5 +594,6 @@ static void serve(struct http_request *request, json_t *take_body)
 	lw_buf_done(&ask.call);
 	lw_free(ask.segment);
 	lw_free(ask.after);
+	lw_free(ask.text);
 	json_decref(ask.body);
 }

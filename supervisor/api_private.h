@@ -8,6 +8,7 @@
 #define LW_SUPERVISOR_API_PRIVATE_H
 
 #include "api.h"
+#include "lw_logread.h"
 #include "lw_requests.h"
 
 /* A request as its handler sees it: everything named in it has been found and checked. */
@@ -25,13 +26,17 @@ struct ask {
 	int64_t before;             /* of what is to be forgotten; 0: all */
 	const char *path;           /* borrows from the body */
 	char *after;                /* the id of an event, or NULL */
+	struct lw_logread_query logs;
+	bool follow;
+	char *text;         /* that is searched for, decoded */
 	struct lw_buf call; /* begun and filled when the body has a call and there is a work */
 	bool call_is_whole;
 	bool has_call;
 	bool all;
 };
 
-#define API_PREFIX "/api/v1/"
+#define API_PREFIX  "/api/v1/"
+#define LINES_UNSET INT64_MIN /* of `logs`: as many as fit the rest of the question */
 
 /* The functions of the rows. */
 #define API_DECLARE(method, path, who, serves, ...) void api_do_##serves(struct ask *ask);

@@ -25,14 +25,13 @@
 		#key,  OPTION_##KIND, FIELD_OF_APP(member), preset,                                \
 		least, most,          RELOAD_##reload,      sentence                               \
 	},
-#define LATER_ROW(key, sentence) { #key, OPTION_LATER, 0, "", 0, 0, RELOAD_FIXED, sentence },
 #define LAST_ROW                                                                                   \
 	{                                                                                          \
-		NULL, OPTION_LATER, 0, "", 0, 0, RELOAD_FIXED, ""                                  \
+		NULL, OPTION_KINDS_N, 0, "", 0, 0, RELOAD_FIXED, ""                                \
 	}
 
-const struct config_option work_options[] = { WORK_OPTIONS(WORK_ROW, LATER_ROW) LAST_ROW };
-const struct config_option app_options[] = { APP_OPTIONS(APP_ROW, LATER_ROW) LAST_ROW };
+const struct config_option work_options[] = { WORK_OPTIONS(WORK_ROW) LAST_ROW };
+const struct config_option app_options[] = { APP_OPTIONS(APP_ROW) LAST_ROW };
 
 /* ---- words ---------------------------------------------------------------------- */
 
@@ -606,7 +605,6 @@ static const struct kind kinds[OPTION_KINDS_N] = {
 	[OPTION_NICE]     = { "a whole number", nice_none, whole_same, nice_json, NULL },
 	[OPTION_LIMITS]   = { "a table of limits ({ nofile = 1024, as = \"2GiB\" })", limits_none,
 			      limits_same, limits_json, limits_done },
-	[OPTION_LATER]    = { NULL, NULL, NULL, NULL, NULL },
 };
 /* clang-format on */
 
@@ -776,8 +774,7 @@ const char *option_hint(const struct config_option *options, const char *key, ch
 static void preset_all(const struct config_option *options, void *config)
 {
 	for (; options->key != NULL; options++)
-		if (options->kind != OPTION_LATER)
-			kinds[options->kind].preset(options, (char *)config + options->offset);
+		kinds[options->kind].preset(options, (char *)config + options->offset);
 }
 
 static void done_all(const struct config_option *options, void *config)
@@ -790,10 +787,9 @@ static void done_all(const struct config_option *options, void *config)
 static void json_all(const struct config_option *options, const void *config, json_t *object)
 {
 	for (; options->key != NULL; options++)
-		if (options->kind != OPTION_LATER)
-			json_object_set_new_nocheck(
-				object, options->key,
-				kinds[options->kind].json((const char *)config + options->offset));
+		json_object_set_new_nocheck(
+			object, options->key,
+			kinds[options->kind].json((const char *)config + options->offset));
 }
 
 struct work_config *work_config_new(const char *name)
@@ -839,8 +835,7 @@ void config_free(struct config *config)
 const char *work_config_differs(const struct work_config *a, const struct work_config *b)
 {
 	for (const struct config_option *option = work_options; option->key != NULL; option++)
-		if (option->kind != OPTION_LATER &&
-		    !kinds[option->kind].same((const char *)a + option->offset,
+		if (!kinds[option->kind].same((const char *)a + option->offset,
 					      (const char *)b + option->offset))
 			return option->key;
 	return NULL;
@@ -857,8 +852,7 @@ enum reload config_reload(const struct config_option *options, const json_t *old
 		const json_t *is = json_object_get(fresh, option->key);
 
 		/* An option that the earlier version did not know had its default. */
-		if (option->kind == OPTION_LATER || was == NULL || json_equal(was, is) ||
-		    option->reload <= gravest)
+		if (was == NULL || json_equal(was, is) || option->reload <= gravest)
 			continue;
 		gravest = option->reload;
 		*ret_key = option->key;

@@ -82,6 +82,8 @@ struct work_config {
 	int64_t umask;             /* CONFIG_NONE: ours */
 	int64_t nice;              /* CONFIG_NICE_NONE: ours */
 	struct limits limits;
+	int64_t log_max_size; /* 0: never rotated */
+	int64_t log_keep;
 };
 
 struct view_address {
@@ -161,7 +163,6 @@ enum option_kind {
 	OPTION_UMASK,
 	OPTION_NICE,
 	OPTION_LIMITS,
-	OPTION_LATER, /* known, refused: its function comes in a later version */
 	OPTION_KINDS_N
 };
 
@@ -169,10 +170,9 @@ enum option_kind {
 #define CONFIG_YEAR   (366 * 24 * 3600 * CONFIG_SECOND)
 
 /* A default is written as in app.conf; "" is "none given". Ranges are whole numbers, thousandths (REAL), microseconds
- * (DURATION) or bytes (SIZE). O(key, KIND, member, default, least, most, reload, sentence);
- * L(key, sentence) is refused. */
+ * (DURATION) or bytes (SIZE). O(key, KIND, member, default, least, most, reload, sentence). */
 /* clang-format off */
-#define WORK_OPTIONS(O, L)                                                                         \
+#define WORK_OPTIONS(O)                                                                            \
 	O(command, COMMAND, command, "", 0, 0, RENEWS,                                               \
 	  "program and arguments of any program, started once for each run")                       \
 	O(program, PROGRAM, program, "", 0, 0, RENEWS,                                               \
@@ -241,10 +241,12 @@ enum option_kind {
 	  "scheduling priority of the process, 19 is the lowest")                                  \
 	O(limits, LIMITS, limits, "", 0, 0, RENEWS,                                                  \
 	  "resource limits of the process")                                                        \
-	L(log_max_size, "size at which a log file is rotated")                                     \
-	L(log_keep, "number of rotated log files")
+	O(log_max_size, SIZE, log_max_size, "16MiB", 0, INT64_C(1) << 40, TAKEN,                     \
+	  "size at which the file with what the work printed is rotated; 0: never")                \
+	O(log_keep, WHOLE, log_keep, "4", 0, 1000, TAKEN,                                           \
+	  "rotated files that are kept beside it")
 
-#define APP_OPTIONS(O, L)                                                                          \
+#define APP_OPTIONS(O)                                                                             \
 	O(view, VIEW, view, "127.0.0.1:7501", 0, 0, FIXED,                                         \
 	  "address of the page; false: no page")                                                   \
 	O(interval, DURATION, interval, "1s", 0, CONFIG_YEAR, TAKEN,                                \

@@ -644,12 +644,6 @@ static int read_limits(const struct reader *reader, int index, void *member)
 	return r;
 }
 
-static int read_later(const struct reader *reader, int index LW_UNUSED, void *member LW_UNUSED)
-{
-	return lw_err_set(reader->err, -EINVAL, "option '%s' comes in a later version",
-			  reader->option->key);
-}
-
 typedef int read_fn(const struct reader *reader, int index, void *member);
 
 static read_fn *const readers[OPTION_KINDS_N] = {
@@ -666,7 +660,6 @@ static read_fn *const readers[OPTION_KINDS_N] = {
 	[OPTION_FILES] = read_files,     [OPTION_ENV] = read_env,
 	[OPTION_USER] = read_user,       [OPTION_UMASK] = read_umask,
 	[OPTION_NICE] = read_whole,      [OPTION_LIMITS] = read_limits,
-	[OPTION_LATER] = read_later,
 };
 
 /* ---- a whole table ------------------------------------------------------------------------ */

@@ -337,7 +337,7 @@ static void on_written(struct bufferevent *bev, void *context)
 	(void)bev;
 	if (!client->over && client->streaming && client->request.drained != NULL)
 		client->request.drained(&client->request);
-	if (client->over || client->has_request)
+	if (client->over || client->has_request || unsent(client) > 0)
 		return;
 	if (client->closing) {
 		client_close(client);

@@ -1,10 +1,11 @@
-/* logs.c - FIFOs of workers, their bytes cut into lines, lines to the console. See logs.h.
+/* logs.c - FIFOs of workers, their bytes cut into lines, lines to files and the console. See logs.h.
  *
  * A FIFO is looked into (tee) before it is emptied: what was read and not written yet would be lost
- * with us. Whole lines are taken out when the console has them; the beginning of a line stays where
- * it is until its end comes, so there is nothing of a worker that only we have. Right before they
- * are written it is noted in memory that outlives us (struct taking) that they are to be taken out, so
- * that the next supervisor does not say them once more.
+ * with us. Whole lines are taken out when file and console have them; the beginning of a line stays
+ * where it is until its end comes, so there is nothing of a worker that only we have. Before they
+ * are written it is noted in memory that outlives us (struct taking) which bytes are to be taken out
+ * and where in the file they will lie, and then that the console is being told: the next
+ * supervisor sees by the size of the file how far this one came, so that every line is kept once.
  */
 #include "logs.h"
 
@@ -17,7 +18,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "console.h"
 #include "lw_buf.h"
@@ -25,28 +28,39 @@
 #define QUEUE_MAX  (1u << 20)
 #define READ_SIZE  65536  /* what a FIFO holds; lines that it cannot hold whole are cut */
 #define READ_TURN  262144 /* of one stream in a turn: a flood slows only itself */
+#define OWN_MOST   65536  /* of what flow and supervisor say, before it is written */
 #define TAIL_BYTES 2048
 #define TAIL_LINES 5
 #define TAIL_ROOM  16384 /* how far it grows before it is cut */
 
 enum { OUT, ERR, STREAMS };
 
-/* In a file that is mapped: so many bytes of that FIFO are to be taken out, unseen. */
+/* In a file that is mapped: so many bytes of that FIFO are to be taken out. */
 struct taking {
 	uint64_t worker;
 	uint64_t which;
-	uint64_t size; /* 0: none */
+	uint64_t size;          /* 0: none */
+	uint64_t hash;          /* of them: whether they are still there */
+	struct log_place place; /* of them in the file; inode 0: they are not kept */
+	uint64_t told;          /* the console is being told, or was */
+	uint64_t kept;          /* by a supervisor that was killed; its successor has seen that */
 };
+
+#define TAKINGS 4 /* ours, and behind it those of supervisors that were killed */
 
 struct logs {
 	struct loop *loop;
 	struct console *consoles[STREAMS]; /* one and the same when they lead to one place */
-	char *folder;                      /* of the FIFOs */
-	size_t width;                      /* longest name seen */
-	bool prefix, colour;
+	struct log_files *files;
+	struct log_batch batch; /* of the stream that is being read */
+	struct log_batch own;   /* what flow and supervisor say, for the turn's end */
+	struct loop_task keep_own;
+	char *folder; /* of the FIFOs */
+	size_t width; /* longest name seen */
+	bool prefix, colour, json;
 	int peek[2]; /* a pipe that what a FIFO holds is doubled into */
 	int nowhere; /* /dev/null, that it is emptied into */
-	struct taking *taking;
+	struct taking *takings;
 	uint8_t bytes[READ_SIZE];
 	char tail[TAIL_BYTES + 1]; /* as asked for last */
 };
@@ -63,6 +77,7 @@ struct stream {
 struct output {
 	struct logs *logs;
 	char *work;
+	struct log_file *file;
 	uint64_t worker;
 	struct lw_buf head; /* the prefix, for `width` */
 	size_t width;
@@ -125,16 +140,87 @@ static void print_lines(struct logs *logs, int which, const char *who, struct lw
 	}
 }
 
-void logs_print(struct logs *logs, const char *who, const char *line, size_t size)
+/* ---- the file of flow and supervisor ---------------------------------------------------- */
+
+static int64_t wall(void)
 {
-	print_lines(logs, OUT, who, (struct lw_slice){ (const uint8_t *)line, size });
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void write_batch(struct log_batch *batch)
+{
+	struct log_place place;
+
+	if (log_batch_place(batch, &place))
+		log_batch_write(batch);
+}
+
+/* What writing says itself is for the next turn. */
+static void on_keep_own(struct loop_task *task)
+{
+	struct logs *logs = LW_OWNER(task, struct logs, keep_own);
+
+	if (logs->own.lines > 0)
+		write_batch(&logs->own);
+}
+
+static void keep_own(struct logs *logs, int which, struct lw_slice text)
+{
+	const struct lw_logfile_line like = { .at = wall(), .err = which == ERR };
+
+	loop_post(logs->loop, LOOP_END, &logs->keep_own);
+	log_batch_like(&logs->own, &like);
+	for (;;) {
+		const uint8_t *end = text.size == 0 ? NULL : memchr(text.data, '\n', text.size);
+		struct lw_slice line = { text.data,
+					 end == NULL ? text.size : (size_t)(end - text.data) };
+
+		if (logs->own.bytes.size > OWN_MOST || !log_batch_add(&logs->own, line, false)) {
+			write_batch(&logs->own);
+			(void)log_batch_add(&logs->own, line, false);
+		}
+		if (end == NULL)
+			return;
+		text.data += line.size + 1;
+		text.size -= line.size + 1;
+	}
+}
+
+void logs_print(struct logs *logs, const char *line, size_t size)
+{
+	const struct lw_slice text = { (const uint8_t *)line, size };
+
+	print_lines(logs, OUT, "flow", text);
+	keep_own(logs, OUT, text);
+}
+
+void logs_show(struct logs *logs, const char *line, size_t size)
+{
+	print_lines(logs, OUT, "lw", (struct lw_slice){ (const uint8_t *)line, size });
+}
+
+void logs_keep(struct logs *logs, const char *line)
+{
+	keep_own(logs, ERR, (struct lw_slice){ (const uint8_t *)line, strlen(line) });
 }
 
 void logs_sink(void *context, enum lw_log_level level, const char *line)
 {
 	struct logs *logs = context;
 	LW_AUTO_BUF text = { 0 };
+	LW_AUTO_BUF json = { 0 };
 
+	lw_buf_printf(&text, "%s: %s", lw_log_level_name(level), line);
+	keep_own(logs, ERR, lw_buf_slice(&text));
+	if (logs->json) {
+		lw_log_print_json(level, line, &json);
+		console_line(logs->consoles[ERR], (struct lw_slice){ 0 }, lw_buf_slice(&json));
+		return;
+	}
+	text.size = 0;
 	lw_buf_printf(&text, "%s%s: %s", logs->prefix ? "" : "lw: ", lw_log_level_name(level),
 		      line);
 	print_lines(logs, ERR, "lw", lw_buf_slice(&text));
@@ -173,18 +259,39 @@ static void put_line(struct stream *stream, const uint8_t *line, size_t size)
 		     (struct lw_slice){ line, size });
 }
 
-/* Whole lines, and what may stand behind the last of them. */
-static void feed(struct stream *stream, const uint8_t *bytes, size_t size)
+/* The line that these bytes begin with; *ret_size: with its end. False: it has none. */
+static bool cut_line(const uint8_t *bytes, size_t size, struct lw_slice *ret_line, size_t *ret_size)
 {
-	while (size > 0) {
-		const uint8_t *end = memchr(bytes, '\n', size);
-		size_t part = end == NULL ? size : (size_t)(end - bytes);
+	const uint8_t *end = memchr(bytes, '\n', size);
 
-		put_line(stream, bytes, part);
-		part += end != NULL;
-		bytes += part;
-		size -= part;
+	*ret_line = (struct lw_slice){ bytes, end != NULL ? (size_t)(end - bytes) : size };
+	*ret_size = ret_line->size + (end != NULL);
+	return end != NULL;
+}
+
+/* Whole lines, and what may stand behind the last of them (`last`: which is all that comes), to the
+ * queue of the console and the batch for the file. As many bytes as found room in that. */
+static size_t feed(struct stream *stream, const uint8_t *bytes, size_t size, bool last)
+{
+	const struct output *output = stream->output;
+	struct log_batch *batch = &output->logs->batch;
+	const struct lw_logfile_line like = {
+		.at = wall(), .pid = output->pid, .run = output->run, .err = stream->which == ERR
+	};
+	size_t done = 0, part;
+
+	batch->file = output->file;
+	log_batch_like(batch, &like);
+	while (done < size) {
+		struct lw_slice line;
+		bool whole = cut_line(bytes + done, size - done, &line, &part);
+
+		if (!log_batch_add(batch, line, !whole && !last))
+			break;
+		put_line(stream, line.data, line.size);
+		done += part;
 	}
+	return done;
 }
 
 /* ---- reading ------------------------------------------------------------------------------ */
@@ -239,45 +346,86 @@ static void empty(struct stream *stream, size_t size)
 	}
 }
 
-struct taken {
-	struct stream *stream;
-	size_t size;
-};
-
-/* They are being said. */
-static void note_taking(void *context)
+static void note_told(void *context)
 {
-	const struct taken *taken = context;
-	struct taking *taking = taken->stream->output->logs->taking;
+	struct taking *taking = context;
 
-	taking->worker = taken->stream->output->worker;
-	taking->which = (uint64_t)taken->stream->which;
-	__atomic_store_n(&taking->size, taken->size, __ATOMIC_RELEASE);
+	__atomic_store_n(&taking->told, 1, __ATOMIC_RELEASE);
 }
 
-/* Says what was fed to the console, and takes it out. */
+/* Writes what was fed to the file and the console, and takes it out. */
 static void say(struct stream *stream, size_t size)
 {
 	struct logs *logs = stream->output->logs;
-	struct taken taken = { stream, size };
+	struct taking *taking = logs->takings;
+	struct log_place place = { 0 };
+	bool keeps = log_batch_place(&logs->batch, &place);
 
-	console_push(logs->consoles[stream->which], note_taking, &taken);
+	*taking = (struct taking){ .worker = stream->output->worker,
+				   .which = (uint64_t)stream->which,
+				   .hash = XXH3_64bits(logs->bytes, size),
+				   .place = place };
+	__atomic_store_n(&taking->size, size, __ATOMIC_RELEASE);
+	if (keeps)
+		log_batch_write(&logs->batch);
+	console_push(logs->consoles[stream->which], note_told, taking);
 	empty(stream, size);
-	__atomic_store_n(&logs->taking->size, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&taking->size, 0, __ATOMIC_RELEASE);
 }
 
-/* An earlier supervisor was killed in there. */
-static void finish_taking(struct stream *stream)
+/* An earlier supervisor was killed in there: the file has these lines, the console perhaps not. If
+ * the FIFO does not begin with them any more, they were taken out. */
+static void finish(struct stream *stream, struct taking *taking)
 {
-	struct taking *taking = stream->output->logs->taking;
-	int there = 0;
+	struct logs *logs = stream->output->logs;
+	size_t there = look(stream), size = (size_t)taking->size;
 
-	if (taking->size == 0 || taking->worker != stream->output->worker ||
-	    taking->which != (uint64_t)stream->which)
+	if (there < size || XXH3_64bits(logs->bytes, size) != taking->hash) {
+		taking->size = 0;
 		return;
-	if (ioctl(stream->reading, FIONREAD, &there) == 0 && there > 0)
-		empty(stream, (uint64_t)there < taking->size ? (size_t)there : taking->size);
+	}
+	for (size_t done = 0, part; taking->told == 0 && done < size; done += part) {
+		struct lw_slice line;
+
+		(void)cut_line(logs->bytes + done, size - done, &line, &part);
+		put_line(stream, line.data, line.size);
+	}
+	console_push(logs->consoles[stream->which], note_told, taking);
+	empty(stream, size);
 	taking->size = 0;
+}
+
+static void finish_takings(struct stream *stream)
+{
+	struct taking *takings = stream->output->logs->takings;
+
+	for (size_t i = 1; i < TAKINGS; i++)
+		if (takings[i].size > 0 && takings[i].worker == stream->output->worker &&
+		    takings[i].which == (uint64_t)stream->which)
+			finish(stream, &takings[i]);
+}
+
+/* What was being taken out when earlier supervisors were killed stands behind ours until the streams
+ * are there again. What neither the file has nor the console was told is as if it had not begun. */
+static void settle_takings(struct logs *logs)
+{
+	struct taking *takings = logs->takings;
+	size_t free_place = TAKINGS - 1;
+
+	for (size_t i = TAKINGS - 1; i > 0; i--)
+		if (takings[i].size == 0)
+			free_place = i;
+	if (takings[0].size > 0) {
+		takings[free_place] = takings[0];
+		takings[0].size = 0;
+	}
+	for (size_t i = 1; i < TAKINGS; i++) {
+		if (takings[i].size == 0 || takings[i].kept != 0)
+			continue;
+		if (takings[i].told == 0 && !log_files_has(logs->files, &takings[i].place))
+			takings[i].size = 0;
+		takings[i].kept = 1;
+	}
 }
 
 /* A FIFO that takes no more will not get the end of its line. */
@@ -322,7 +470,7 @@ static bool read_up_to(struct stream *stream, size_t most, bool last)
 		stream->left = there - size;
 		if (size == 0)
 			return false;
-		feed(stream, logs->bytes, size);
+		size = feed(stream, logs->bytes, size, last);
 		say(stream, size);
 		most -= size < most ? size : most;
 	}
@@ -417,7 +565,7 @@ static int stream_open(struct stream *stream, uint64_t worker, struct lw_err *er
 	stream->readable = event_new(loop_base(logs->loop), stream->reading,
 				     EV_READ | EV_PERSIST | EV_ET, on_readable, stream);
 	if (stream->readable != NULL)
-		finish_taking(stream);
+		finish_takings(stream);
 	if (stream->readable == NULL || event_add(stream->readable, NULL) < 0)
 		return lw_err_set(err, -ENOMEM, "cannot wait for '%s'", stream->path);
 	return 0;
@@ -441,6 +589,7 @@ int output_open(struct logs *logs, const char *work, uint64_t worker, struct out
 
 	output->logs = logs;
 	output->work = lw_strdup(work);
+	output->file = log_file_open(logs->files, work);
 	output->worker = worker;
 	for (int i = 0; i < STREAMS; i++)
 		output->streams[i] = (struct stream){
@@ -466,6 +615,7 @@ void output_close(struct output *output)
 	output_drain(output, true);
 	for (size_t i = 0; i < STREAMS; i++)
 		stream_close(&output->streams[i]);
+	log_file_close(output->file);
 	lw_buf_done(&output->head);
 	lw_buf_done(&output->tail);
 	lw_free(output->work);
@@ -551,12 +701,12 @@ static int map_taking(struct logs *logs, const char *folder, struct lw_err *err)
 	LW_AUTO(lw_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	void *place = MAP_FAILED;
 
-	if (fd >= 0 && ftruncate(fd, sizeof(struct taking)) == 0)
-		place = mmap(NULL, sizeof(struct taking), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-			     0);
+	if (fd >= 0 && ftruncate(fd, TAKINGS * sizeof(struct taking)) == 0)
+		place = mmap(NULL, TAKINGS * sizeof(struct taking), PROT_READ | PROT_WRITE,
+			     MAP_SHARED, fd, 0);
 	if (place == MAP_FAILED)
 		return lw_err_sys(err, -errno, "cannot map '%s'", path);
-	logs->taking = place;
+	logs->takings = place;
 	return 0;
 }
 
@@ -591,8 +741,8 @@ int logs_new(struct loop *loop, const struct logs_options *options, struct logs 
 	if (r == 0)
 		r = open_peek(logs, err);
 	if (r < 0) {
-		if (logs->taking != NULL)
-			munmap(logs->taking, sizeof(struct taking));
+		if (logs->takings != NULL)
+			munmap(logs->takings, TAKINGS * sizeof(struct taking));
 		lw_free(logs);
 		return r;
 	}
@@ -600,6 +750,11 @@ int logs_new(struct loop *loop, const struct logs_options *options, struct logs 
 	logs->folder = LW_TAKE(folder);
 	logs->prefix = options->prefix;
 	logs->colour = options->colour;
+	logs->json = options->json;
+	logs->files = log_files_new(options->state_dir);
+	logs->own.file = log_file_open(logs->files, NULL);
+	logs->keep_own.run = on_keep_own;
+	settle_takings(logs);
 	logs->consoles[OUT] = console_new(loop, STDOUT_FILENO, most);
 	logs->consoles[ERR] = console_same_place(STDOUT_FILENO, STDERR_FILENO)
 				      ? logs->consoles[OUT]
@@ -614,6 +769,8 @@ void logs_free(struct logs *logs)
 
 	if (logs == NULL)
 		return;
+	loop_cancel(logs->loop, &logs->keep_own);
+	on_keep_own(&logs->keep_own);
 	for (size_t i = STREAMS; i-- > 0;) {
 		if (i > 0 && logs->consoles[i] == logs->consoles[OUT])
 			continue;
@@ -623,10 +780,34 @@ void logs_free(struct logs *logs)
 	lw_close(logs->peek[0]);
 	lw_close(logs->peek[1]);
 	lw_close(logs->nowhere);
-	munmap(logs->taking, sizeof(struct taking));
+	log_batch_done(&logs->batch);
+	log_batch_done(&logs->own);
+	log_file_close(logs->own.file);
+	log_files_free(logs->files);
+	munmap(logs->takings, TAKINGS * sizeof(struct taking));
 	lw_free(logs->folder);
 	lw_free(logs);
 	errno = saved;
+}
+
+struct log_files *logs_files(struct logs *logs)
+{
+	return logs->files;
+}
+
+void logs_limits(struct logs *logs, const char *work, int64_t max_size, int64_t keep)
+{
+	struct log_file *file = log_file_find(logs->files, work);
+
+	if (file != NULL)
+		log_file_limits(file, max_size, keep);
+}
+
+uint64_t logs_bytes(const struct logs *logs, const char *work)
+{
+	const struct log_file *file = log_file_find(logs->files, work);
+
+	return file != NULL ? log_file_bytes(file) : 0;
 }
 
 uint64_t logs_dropped(const struct logs *logs)

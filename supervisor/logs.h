@@ -1,7 +1,8 @@
-/* logs.h - output: a FIFO for each stream of each worker, lines, the console.
+/* logs.h - output: a FIFO for each stream of each worker, lines, the console, the files.
  *
  * A worker writes to FIFOs in the state directory that it holds open for reading too, so that
- * nobody gets SIGPIPE while the supervisor is away. Lines go to the console. The console is
+ * nobody gets SIGPIPE while the supervisor is away. Lines go to the file of their work
+ * (log_files.h), what the flow and the supervisor say to @lw.log, and to the console. The console is
  * a bounded queue over descriptors that never block us: what does not fit is dropped and
  * counted, and said when there is room again (console.h).
  *
@@ -11,6 +12,7 @@
 #ifndef LW_SUPERVISOR_LOGS_H
 #define LW_SUPERVISOR_LOGS_H
 
+#include "log_files.h"
 #include "loop.h"
 #include "lw_err.h"
 #include "lw_log.h"
@@ -21,7 +23,8 @@ struct output;
 struct logs_options {
 	bool prefix;           /* "train | text" */
 	bool colour;           /* of the prefix */
-	const char *state_dir; /* FIFOs lie below it */
+	bool json;             /* the supervisor's own lines, as objects */
+	const char *state_dir; /* FIFOs and files lie below it */
 	size_t queue_max;      /* bytes of console queue; 0: 1 MiB */
 };
 
@@ -32,9 +35,17 @@ LW_MUST_USE int logs_new(struct loop *loop, const struct logs_options *options,
 void logs_free(struct logs *logs);
 uint64_t logs_dropped(const struct logs *logs); /* console lines so far */
 
-/* One line to the console: the flow's print, and the supervisor's own log (standard error). */
-void logs_print(struct logs *logs, const char *who, const char *line, size_t size);
+struct log_files *logs_files(struct logs *logs);
+/* How the files of that work are rotated, from now on. */
+void logs_limits(struct logs *logs, const char *work, int64_t max_size, int64_t keep);
+/* Bytes that its processes have printed since this supervisor serves it. */
+uint64_t logs_bytes(const struct logs *logs, const char *work);
+
+void logs_print(struct logs *logs, const char *line, size_t size); /* by the flow */
+/* The supervisor's own log, to standard error and the file; and what is only shown, or only kept. */
 lw_log_sink logs_sink; /* context: struct logs */
+void logs_show(struct logs *logs, const char *line, size_t size);
+void logs_keep(struct logs *logs, const char *line);
 
 /* The two streams of one worker; they stay open over its incarnations. */
 LW_MUST_USE int output_open(struct logs *logs, const char *work, uint64_t worker,

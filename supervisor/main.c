@@ -20,6 +20,7 @@ static const char usage[] =
 	"failed\n"
 	"  --no-prefix        prints lines bare, without the name of their work\n"
 	"  --log-level LEVEL  error, warning, info (default) or debug\n"
+	"  --log-format FORM  its own lines as text (default) or json\n"
 	"  --help             this text\n"
 	"  --version          the version\n"
 	"\n"
@@ -27,7 +28,17 @@ static const char usage[] =
 	"2 bad usage or configuration, 3 another supervisor has the state directory.\n"
 	"See it run with: lwctl -c APP.CONF status\n";
 
-enum { CHECK = 256, PRINT_CONFIG, STATE_DIR, DRAIN, NO_PREFIX, LOG_LEVEL, HELP, VERSION };
+enum {
+	CHECK = 256,
+	PRINT_CONFIG,
+	STATE_DIR,
+	DRAIN,
+	NO_PREFIX,
+	LOG_LEVEL,
+	LOG_FORMAT,
+	HELP,
+	VERSION
+};
 
 static const struct option table[] = {
 	{ "check", no_argument, NULL, CHECK },
@@ -36,6 +47,7 @@ static const struct option table[] = {
 	{ "drain", no_argument, NULL, DRAIN },
 	{ "no-prefix", no_argument, NULL, NO_PREFIX },
 	{ "log-level", required_argument, NULL, LOG_LEVEL },
+	{ "log-format", required_argument, NULL, LOG_FORMAT },
 	{ "help", no_argument, NULL, HELP },
 	{ "version", no_argument, NULL, VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -71,6 +83,11 @@ static int take_option(int option, const char *word, struct options *options)
 		if (lw_log_level_parse(optarg) < 0)
 			return refuse("unknown log level", optarg);
 		lw_log_set_level((enum lw_log_level)lw_log_level_parse(optarg));
+		return -1;
+	case LOG_FORMAT:
+		options->log_json = strcmp(optarg, "json") == 0;
+		if (!options->log_json && strcmp(optarg, "text") != 0)
+			return refuse("unknown log format (text or json)", optarg);
 		return -1;
 	case HELP:
 		return fputs(usage, stdout) >= 0 ? EXIT_STOPPED : EXIT_APP;

@@ -242,7 +242,7 @@ static void on_reloaded(struct app *app)
 
 static void on_print(void *context, const char *line, size_t size)
 {
-	logs_print(context, "flow", line, size);
+	logs_print(context, line, size);
 }
 
 static void say(const struct supervisor *supervisor, const char *format, ...) LW_PRINTF(2, 3);
@@ -255,14 +255,14 @@ static void say(const struct supervisor *supervisor, const char *format, ...)
 	va_start(arguments, format);
 	n = vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
-	logs_print(supervisor->logs, "lw", line,
-		   n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
+	logs_show(supervisor->logs, line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
 static int build(struct supervisor *supervisor, struct lw_err *err)
 {
 	struct logs_options options = {
 		.prefix = !supervisor->options->no_prefix,
+		.json = supervisor->options->log_json,
 		.colour = isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == NULL,
 		.state_dir = supervisor->state_dir,
 	};
@@ -323,26 +323,43 @@ static void take_down(struct supervisor *supervisor)
 	free(supervisor->worker_program);
 }
 
+/* How it began and ended, for who reads its log later: the console says it in its own words. */
+LW_PRINTF(2, 3) static void keep(const struct supervisor *supervisor, const char *format, ...)
+{
+	char line[700];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	logs_keep(supervisor->logs, line);
+}
+
 static int run_app(struct supervisor *supervisor, struct lw_err *err)
 {
 	struct lw_err ignored = { 0 };
 	int r;
 
+	keep(supervisor, "info: supervisor pid=%d version=%s conf=%s begins", (int)getpid(),
+	     LW_VERSION, supervisor->options->conf);
 	watch_signals(supervisor);
 	r = app_begin(supervisor->app, err);
 	if (r < 0) {
 		(void)!app_settle(supervisor->app, &ignored); /* the first reason counts */
-		return r;
+	} else {
+		if (supervisor->view != NULL)
+			say(supervisor, "Your app has started. View it in your browser: %s",
+			    view_entrance(supervisor->view));
+		else
+			say(supervisor, "Your app has started. See it with: lwctl -c %s status",
+			    supervisor->options->conf);
+		notify_ready(supervisor->notify, "running");
+		loop_run(supervisor->loop);
+		r = app_settle(supervisor->app, err);
 	}
-	if (supervisor->view != NULL)
-		say(supervisor, "Your app has started. View it in your browser: %s",
-		    view_entrance(supervisor->view));
-	else
-		say(supervisor, "Your app has started. See it with: lwctl -c %s status",
-		    supervisor->options->conf);
-	notify_ready(supervisor->notify, "running");
-	loop_run(supervisor->loop);
-	return app_settle(supervisor->app, err);
+	if (r < 0)
+		keep(supervisor, "error: supervisor pid=%d ends: %s", (int)getpid(), err->text);
+	return r;
 }
 
 static int print_config(const struct config *config)
@@ -387,6 +404,9 @@ int supervisor_run(const struct options *options)
 		return complain(&err, EXIT_APP);
 	}
 	status = supervisor.app->exit_status;
+	keep(&supervisor, "%s: supervisor pid=%d ends: %s",
+	     status == EXIT_STOPPED ? "info" : "error", (int)getpid(),
+	     supervisor.app->end_reason != NULL ? supervisor.app->end_reason : "");
 	snprintf(err.text, sizeof(err.text), "the app failed: %s",
 		 supervisor.app->end_reason != NULL ? supervisor.app->end_reason : "");
 	take_down(&supervisor);

@@ -18,6 +18,7 @@ struct options {
 	bool check;
 	bool print_config;
 	bool no_prefix;
+	bool log_json; /* --log-format json */
 	bool drain;
 };
 

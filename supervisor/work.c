@@ -8,6 +8,7 @@
 
 #include "app.h"
 #include "events.h"
+#include "logs.h"
 #include "lw_log.h"
 #include "work_private.h"
 
@@ -79,6 +80,8 @@ static void set_config(struct work *work, struct work_config *take)
 	if (work->config != NULL && work->config != take)
 		work_config_free(work->config);
 	work->config = take;
+	if (work->app->logs != NULL)
+		logs_limits(work->app->logs, take->name, take->log_max_size, take->log_keep);
 	work_take_files(work);
 	work_make_head(work);
 }

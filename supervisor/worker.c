@@ -381,15 +381,25 @@ void worker_seen(struct worker *worker, uint64_t incarnation)
 		worker->incarnation = incarnation;
 }
 
+int worker_open_output(struct worker *worker, struct lw_err *err)
+{
+	const struct work_config *config = worker->work->config;
+	int r = 0;
+
+	if (worker->output == NULL)
+		r = output_open(worker->app->logs, config->name, worker->id, &worker->output, err);
+	if (r == 0)
+		logs_limits(worker->app->logs, config->name, config->log_max_size,
+			    config->log_keep);
+	return r;
+}
+
 /* Whoever lives keeps its output; whoever is gone may have left some behind. */
 static void open_output(struct worker *worker)
 {
 	struct lw_err err;
 
-	if (worker->output != NULL)
-		return;
-	if (output_open(worker->app->logs, worker->work->config->name, worker->id, &worker->output,
-			&err) < 0)
+	if (worker_open_output(worker, &err) < 0)
 		worker_note(worker, "its output is lost: %s", err.text);
 }
 

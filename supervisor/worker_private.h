@@ -145,6 +145,7 @@ void worker_tree_name_survivors(struct worker *worker);
 void worker_tree_done(struct worker *worker); /* nothing is left, or it is left alone */
 
 /* worker.c */
+LW_MUST_USE int worker_open_output(struct worker *worker, struct lw_err *err); /* unless it is */
 void worker_forget_process(struct worker *worker); /* its status was fetched */
 void worker_on_status_timer(struct loop_timer *timer);
 void worker_watch_exit(struct worker *worker);

@@ -154,15 +154,10 @@ static int spawn_process(struct worker *worker, struct lw_err *err)
 	const char *socket;
 	char **argv;
 	int fds[2];
-	int r;
+	int r = worker_open_output(worker, err);
 
-	if (worker->output == NULL) {
-		r = output_open(worker->app->logs, worker->work->config->name, worker->id,
-				&worker->output, err);
-		if (r < 0)
-			return r;
-	}
-	r = find_file(worker, &file, err);
+	if (r >= 0)
+		r = find_file(worker, &file, err);
 	if (r >= 0)
 		r = find_socket(worker, &socket, err);
 	if (r < 0)

@@ -121,17 +121,6 @@ TEST(a_missing_program_ends_with_2)
 		"no-such-program");
 }
 
-TEST(an_option_whose_function_comes_later_ends_with_2)
-{
-	static const char *const later[] = { "log_max_size = 1", "log_keep = 3" };
-
-	for (size_t i = 0; i < LW_COUNT(later); i++)
-		refuses(rig_format("work 'job' { command = { 'true' }, %s }\n"
-				   "function flow() end\n",
-				   later[i]),
-			rig_format("%.*s", (int)strcspn(later[i], " "), later[i]));
-}
-
 TEST(no_file_ends_with_2)
 {
 	struct rig_proc *proc = rig_spawn(LW_BIN "/lw-supervisor", "nothing.conf", NULL);

@@ -309,7 +309,6 @@ static const char *const *samples_of(enum option_kind kind)
 		[OPTION_ARGS]     = { "{ 1, \"a\", lr = 0.1, deep = { { 2 } } }" },
 		[OPTION_NAMES]    = { "{ \"seed\" }" },
 		[OPTION_ENV]      = { "{ A = \"b\", N = 3 }" },
-		[OPTION_LATER]    = { "1" },
 	};
 	/* clang-format on */
 

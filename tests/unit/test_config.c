@@ -162,20 +162,6 @@ Test(config, an_error_names_file_line_key_and_what_was_meant)
 				 rows[i].text, load_error(rows[i].text));
 }
 
-Test(config, options_of_later_versions_are_refused_with_that_sentence)
-{
-	static const char *const later[] = { "log_max_size", "log_keep" };
-
-	for (size_t i = 0; i < LW_COUNT(later); i++) {
-		char text[200], wanted[200];
-
-		snprintf(text, sizeof(text), "work 'a' { command = { 'true' }, %s = 1 }", later[i]);
-		snprintf(wanted, sizeof(wanted),
-			 "app.conf:1: work 'a': option '%s' comes in a later version", later[i]);
-		cr_expect_str_eq(load_error(text), wanted);
-	}
-}
-
 Test(config, a_file_that_is_not_there_or_no_file_is_refused)
 {
 	struct config *config;
@@ -334,7 +320,8 @@ Test(config, print_config_is_json_of_every_option_with_durations_in_seconds)
 		"\"limits\":{\"core\":{\"hard\":\"unlimited\",\"soft\":1024},\"nofile\":{\"hard\":"
 		"64,"
 		"\"soft\":64},\"rttime\":{\"hard\":0.25,\"soft\":0.25}},"
-		"\"line\":2,\"lost\":\"rerun\",\"name\":\"any name\",\"nice\":-1,"
+		"\"line\":2,\"log_keep\":4,\"log_max_size\":16777216,\"lost\":\"rerun\",\"name\":"
+		"\"any name\",\"nice\":-1,"
 		"\"overlap\":\"latest\",\"parallel\":false,\"port\":\"auto\",\"processes\":1,"
 		"\"program\":[\"sleep\",\"1\"],\"queue_limit\":10000,\"raise_exception\":true,"
 		"\"restart\":\"always\",\"retries\":0,\"retry_backoff\":2.0,\"retry_delay\":1,"
@@ -343,8 +330,7 @@ Test(config, print_config_is_json_of_every_option_with_durations_in_seconds)
 		"\"stop_signal\":\"INT\",\"stop_timeout\":10,\"timeout\":7200,\"umask\":\"0027\","
 		"\"user\":\"0\"}]}");
 	for (const struct config_option *option = work_options; option->key != NULL; option++)
-		cr_expect_eq(json_object_get(work, option->key) != NULL,
-			     option->kind != OPTION_LATER, "%s", option->key);
+		cr_expect_not_null(json_object_get(work, option->key), "%s", option->key);
 	free(text);
 	json_decref(json);
 	config_free(config);
@@ -395,7 +381,7 @@ Test(config, the_gravest_of_the_changes_is_what_a_reload_means)
 Test(config, an_option_that_an_earlier_version_did_not_keep_is_no_change)
 {
 	expect_reload("{}", "{\"cwd\": \"/\", \"retries\": 5}", RELOAD_FIXED, NULL);
-	expect_reload("{\"log_keep\": 1}", "{\"log_keep\": 2}", RELOAD_FIXED, NULL);
+	expect_reload("{\"unheard\": 1}", "{\"unheard\": 2}", RELOAD_FIXED, NULL);
 	expect_reload("{\"line\": 1}", "{\"line\": 2}", RELOAD_FIXED, NULL);
 	expect_reload("{\"cwd\": \"/\"}", "{}", RELOAD_RENEWS, "cwd");
 }
@@ -503,10 +489,6 @@ Test(config, every_preset_is_within_its_own_range)
 /* What man/app.conf.5 must have for an option. */
 static void print_for_manual(const struct config_option *option, struct lw_buf *out)
 {
-	if (option->kind == OPTION_LATER) {
-		lw_buf_printf(out, "\n.Ic %s", option->key);
-		return;
-	}
 	lw_buf_printf(out, ".It Ic %s\n%s.\nTakes ", option->key, option->sentence);
 	option_wanted(option, out);
 	if (option->preset[0] != '\0')

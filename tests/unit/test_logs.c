@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "logs.h"
 #include "lw_buf.h"
@@ -51,19 +53,23 @@ static void begin(void)
 	cr_assert_eq(logs_new(loop, &options, &logs, &err), 0, "%s", err.text);
 }
 
+static int remove_entry(const char *path, const struct stat *stat_of, int type, struct FTW *where)
+{
+	(void)stat_of;
+	(void)type;
+	(void)where;
+	return remove(path);
+}
+
 static void tear_down(void)
 {
-	char path[64];
-
 	logs_free(logs);
 	loop_free(loop);
 	for (int i = 1; i <= 2; i++) {
 		lw_close(readers[i]);
 		lw_buf_done(&seen[i]);
 	}
-	snprintf(path, sizeof(path), "%s/fifo", folder);
-	rmdir(path);
-	rmdir(folder);
+	nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 TestSuite(logs, .init = set_up, .fini = tear_down, .timeout = 60);
@@ -153,7 +159,7 @@ Test(logs, bare_lines_go_to_the_stream_they_came_from)
 	output = open_output("train", 1, fds);
 	put(fds[0], "to out\nsecond\n\n");
 	put(fds[1], "to err\n");
-	logs_print(logs, "flow", "two\nlines", 9);
+	logs_print(logs, "two\nlines", 9);
 	logs_sink(logs, LW_LOG_WARNING, "work=train on=GONE");
 	expect("two\nlines\nto out\nsecond\n\n", "lw: warning: work=train on=GONE\nto err\n");
 	output_close(output);
@@ -174,7 +180,7 @@ Test(logs, the_prefix_is_as_wide_as_the_longest_name_seen)
 	expect("", "train          | text\n");
 	put(others[0], "a\r\n");
 	expect("data_processor | a\r\n", "");
-	logs_print(logs, "flow", "x", 1);
+	logs_print(logs, "x", 1);
 	logs_sink(logs, LW_LOG_ERROR, "no");
 	expect("flow           | x\n", "lw             | error: no\n");
 	output_close(one);
@@ -186,9 +192,13 @@ Test(logs, each_work_keeps_its_colour)
 	options.prefix = true;
 	options.colour = true;
 	begin();
-	logs_print(logs, "a", "x", 1);
-	logs_print(logs, "b", "x", 1);
-	logs_print(logs, "a", "x", 1);
+	for (int i = 0; i < 3; i++) {
+		int fds[2];
+		struct output *output = open_output(i == 1 ? "b" : "a", (uint64_t)i + 1, fds);
+
+		put(fds[0], "x\n");
+		output_close(output);
+	}
 	expect("\033[95ma |\033[0m x\n\033[96mb |\033[0m x\n\033[95ma |\033[0m x\n", "");
 }
 
@@ -376,7 +386,7 @@ Test(logs, what_our_parent_shares_stays_blocking)
 	int before = fcntl(1, F_GETFL);
 
 	begin();
-	logs_print(logs, "flow", "x", 1);
+	logs_print(logs, "x", 1);
 	expect("x\n", "");
 	cr_assert_eq(fcntl(1, F_GETFL), before);
 	cr_assert_eq(before & O_NONBLOCK, 0);
@@ -394,9 +404,9 @@ Test(logs, in_a_file_the_place_is_shared)
 	cr_assert_eq(dup2(fd, 2), 2);
 	begin();
 	put(fd, "before\n");
-	logs_print(logs, "flow", "one", 3);
+	logs_print(logs, "one", 3);
 	logs_sink(logs, LW_LOG_INFO, "two");
-	logs_print(logs, "flow", "three", 5);
+	logs_print(logs, "three", 5);
 	logs_free(logs);
 	logs = NULL;
 	put(fd, "after\n");
@@ -411,9 +421,9 @@ Test(logs, two_streams_to_one_pipe_keep_their_order)
 {
 	cr_assert_eq(dup2(1, 2), 2);
 	begin();
-	logs_print(logs, "flow", "one", 3);
+	logs_print(logs, "one", 3);
 	logs_sink(logs, LW_LOG_INFO, "two");
-	logs_print(logs, "flow", "three", 5);
+	logs_print(logs, "three", 5);
 	expect("one\nlw: info: two\nthree\n", "");
 }
 
@@ -423,7 +433,7 @@ static void fill_console(void)
 
 	memset(line, 'x', sizeof(line));
 	for (int i = 0; i < 2000; i++)
-		logs_print(logs, "flow", line, sizeof(line));
+		logs_print(logs, line, sizeof(line));
 }
 
 static int64_t now(void)
@@ -479,7 +489,7 @@ Test(logs, a_console_that_is_gone_is_gone)
 	put(fds[1], "but this\n");
 	wanted[2] = "but this\n";
 	run_until(err_seen);
-	logs_print(logs, "flow", "nor this", 8);
+	logs_print(logs, "nor this", 8);
 	output_close(output);
 	logs_free(logs);
 	logs = NULL;
@@ -580,4 +590,227 @@ Test(logs, a_folder_that_cannot_be_made_is_named)
 	cr_assert_eq(logs_new(loop, &options, &none, &err), -ENOENT);
 	cr_assert_str_eq(err.text, "cannot make folder '/nowhere/fifo': No such file or directory");
 	cr_assert_null(none);
+}
+
+/* ---- files ------------------------------------------------------------------------------------ */
+
+/* What lies in the file of that name, with "TIME " for each time. */
+static const char *kept(const char *name)
+{
+	static struct lw_buf text;
+	char path[128], line[70000];
+	FILE *file;
+
+	text.size = 0;
+	snprintf(path, sizeof(path), "%s/logs/%s.log", folder, name);
+	file = fopen(path, "re");
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+		cr_assert_eq(strspn(line, "0123456789-T:.Z"), 27, "%s", line);
+		lw_buf_printf(&text, "%s", line + 28);
+	}
+	if (file != NULL)
+		fclose(file);
+	return lw_buf_text(&text);
+}
+
+Test(logs, lines_are_kept_with_process_run_and_stream)
+{
+	struct output *output;
+	int fds[2];
+
+	begin();
+	output = open_output("train", 1, fds);
+	put(fds[0], "before\n");
+	output_drain(output, false);
+	output_of(output, 100, 0);
+	put(fds[0], "idle\nbegun by nobody");
+	output_drain(output, false);
+	output_of(output, 100, 7);
+	put(fds[0], "one\n");
+	put(fds[1], "two\n");
+	output_drain(output, false);
+	put(fds[0], "no end");
+	output_of(output, 100, 0);
+	output_drain(output, true);
+	cr_expect_str_eq(kept("train"),
+			 "- - out before\n100 - out idle\n100 - out begun by nobody\n"
+			 "100 7 out one\n100 7 err two\n100 - out no end\n");
+	cr_expect_eq(logs_bytes(logs, "train"), 7 + 5 + 16 + 4 + 4 + 7);
+	output_close(output);
+	cr_expect_eq(logs_bytes(logs, "train"), 0);
+}
+
+Test(logs, what_flow_and_supervisor_say_is_kept_at_the_end_of_the_turn)
+{
+	begin();
+	logs_print(logs, "two\nlines", 9);
+	logs_print(logs, "", 0);
+	logs_sink(logs, LW_LOG_WARNING, "work=train on=GONE");
+	logs_show(logs, "only shown", 10);
+	logs_keep(logs, "info: only kept");
+	cr_expect_str_eq(kept("@lw"), "");
+	expect("two\nlines\n\nonly shown\n", "lw: warning: work=train on=GONE\n");
+	cr_expect_str_eq(kept("@lw"), "- - out two\n- - out lines\n- - out \n"
+				      "- - err warning: work=train on=GONE\n"
+				      "- - err info: only kept\n");
+}
+
+static bool an_object_seen(void)
+{
+	take(2);
+	return seen[2].size > 0 && seen[2].data[seen[2].size - 1] == '\n';
+}
+
+Test(logs, the_supervisors_own_lines_may_be_objects)
+{
+	const char *text;
+
+	options.json = true;
+	options.prefix = true;
+	begin();
+	logs_sink(logs, LW_LOG_WARNING, "work=train pid=812 is gone");
+	run_until(an_object_seen);
+	text = lw_buf_text(&seen[2]);
+	cr_expect_eq(strncmp(text, "{\"at\":1", 7), 0, "%s", text);
+	cr_expect_not_null(strstr(text,
+				  ",\"level\":\"warning\",\"message\":\"work=train pid=812 is "
+				  "gone\",\"work\":\"train\",\"pid\":812}\n"),
+			   "%s", text);
+}
+
+/* A console that is full drops lines, the file has them. */
+Test(logs, the_file_has_what_the_console_drops)
+{
+	struct output *output;
+	char path[128], line[64];
+	int fds[2], number = 0;
+	FILE *file;
+
+	begin();
+	logs_limits(logs, "noisy", 0, 0);
+	output = open_output("noisy", 1, fds);
+	logs_limits(logs, "noisy", 0, 0);
+	flooding = flood(fds[0]);
+	run_until(flood_over);
+	output_drain(output, true);
+	cr_expect_gt(logs_dropped(logs), 0);
+	snprintf(path, sizeof(path), "%s/logs/noisy.log", folder);
+	file = fopen(path, "re");
+	while (fgets(line, sizeof(line), file) != NULL) {
+		int is = -1;
+
+		cr_assert_eq(sscanf(line, "%*s - - out %d flood", &is), 1, "%s", line);
+		cr_assert_eq(is, number++);
+	}
+	fclose(file);
+	cr_expect_eq(number, FLOOD_LINES);
+	cr_expect_eq(logs_bytes(logs, "noisy"), 21 * (uint64_t)FLOOD_LINES);
+	output_close(output);
+}
+
+Test(logs, a_long_line_is_kept_in_pieces_that_say_so)
+{
+	static char text[65536];
+	struct output *output;
+	const char *is;
+	int fds[2];
+
+	begin();
+	output = open_output("train", 1, fds);
+	memset(text, 'x', sizeof(text));
+	cr_assert_eq(write(fds[0], text, sizeof(text)), (ssize_t)sizeof(text));
+	output_drain(output, false);
+	put(fds[0], "y\n");
+	output_drain(output, false);
+	is = kept("train");
+	cr_assert_eq(strlen(is), 9 + sizeof(text) + 1 + 8 + 2);
+	cr_expect_eq(strncmp(is, "- - out+ xxx", 12), 0);
+	cr_expect_str_eq(is + 9 + sizeof(text), "\n- - out y\n");
+	output_close(output);
+}
+
+/* ---- a supervisor that is killed while it says something ---------------------------------------- */
+
+/* Another logs on the same folder, as after kill -9: what is in our hands is left behind. The first
+ * one's descriptors of the FIFO stay open, as those of a worker do. */
+static struct output *succeed(const char *work, uint64_t worker)
+{
+	int fds[2];
+
+	logs = NULL;
+	begin();
+	return open_output(work, worker, fds);
+}
+
+/* struct taking of logs.c, as it lies in the file. */
+struct noted {
+	uint64_t worker, which, size, hash, inode, at, written, told, kept;
+};
+
+static void note(struct noted noted)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/fifo/taking", folder);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	cr_assert_eq(pwrite(fd, &noted, sizeof(noted), 0), (ssize_t)sizeof(noted));
+	close(fd);
+}
+
+/* "second" is in the FIFO; the file has "first" and, `written`, "second"; the console, `shown`, too. Then
+ * the next one comes. */
+static void dies_with_second(bool written, bool shown, bool taken)
+{
+	struct output *output;
+	struct stat stat_of;
+	char path[128];
+	off_t before;
+	int fds[2], fd;
+
+	begin();
+	output = open_output("train", 7, fds);
+	put(fds[0], "first\n");
+	expect("first\n", "");
+	snprintf(path, sizeof(path), "%s/logs/train.log", folder);
+	cr_assert_eq(stat(path, &stat_of), 0);
+	before = stat_of.st_size;
+	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	if (written)
+		cr_assert_eq(write(fd, "1970-01-01T00:00:00.000000Z - - out second\n", 43), 43);
+	else
+		cr_assert_eq(write(fd, "1970-01-01T00:00:00.0", 21), 21, "torn");
+	close(fd);
+	put(fds[0], taken ? "third\n" : "second\nthird\n");
+	note((struct noted){ 7, 0, 7, XXH3_64bits("second\n", 7), stat_of.st_ino, (uint64_t)before,
+			     43, shown, 0 });
+	(void)output; /* it is dead */
+	output = succeed("train", 7);
+	output_drain(output, true);
+	cr_expect_str_eq(kept("train"), "- - out first\n- - out second\n- - out third\n");
+	output_close(output);
+}
+
+Test(logs, what_the_file_had_already_is_only_told_to_the_console)
+{
+	dies_with_second(true, false, false);
+	expect("second\nthird\n", "");
+}
+
+Test(logs, what_the_console_was_told_already_is_not_said_again)
+{
+	dies_with_second(true, true, false);
+	expect("third\n", "");
+}
+
+Test(logs, what_was_not_written_whole_is_said_and_written)
+{
+	dies_with_second(false, false, false);
+	expect("second\nthird\n", "");
+}
+
+Test(logs, what_was_taken_out_already_is_not_taken_out_again)
+{
+	dies_with_second(true, true, true);
+	expect("third\n", "");
 }
