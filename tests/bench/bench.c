@@ -26,6 +26,7 @@ static const struct group groups[] = {
 	{ "load", bench_load, false, false, "start with a million remembered calls" },
 	{ "start", bench_start, true, false, "native works from start to all idle" },
 	{ "start3000", bench_start3000, true, false, "status while 3000 works start" },
+	{ "status", bench_status, false, false, "lwctl status of 1000 works" },
 	{ "restart", bench_restart, true, false, "kill -9 to the new process's hello" },
 	{ "recover", bench_recover, true, false,
 	  "kill -9 in the middle of a run until it runs again" },

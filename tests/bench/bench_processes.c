@@ -1,4 +1,4 @@
-/* bench_processes.c - groups `start`, `restart`, `memory` and `idle`: works that are up. */
+/* bench_processes.c - groups `start`, `status`, `restart`, `memory` and `idle`: works that are up. */
 #include <fcntl.h>
 #include <limits.h>
 #include <math.h>
@@ -96,6 +96,43 @@ void bench_start(void)
 	measure_start("start.1", "1", 5);
 	measure_start("start.100", "100", 3);
 	measure_start("start.1000", "1000", 1);
+}
+
+/* ---- status ------------------------------------------------------------------------------- */
+
+#define STATUSES 100
+
+/* Milliseconds from its start to its end, in the median. */
+static double spawn_ms(const char *const *argv)
+{
+	struct samples took = { 0 };
+	double median;
+
+	for (int i = 0; i < STATUSES; i++) {
+		int64_t begin = now_ns();
+
+		waitpid(spawn(argv, NOWHERE), NULL, 0);
+		samples_add(&took, (double)(now_ns() - begin) / 1e6);
+	}
+	median = samples_quantile(&took, 0.5);
+	samples_done(&took);
+	return median;
+}
+
+void bench_status(void)
+{
+	struct daemon *daemon = start_idle("1000", "0", true);
+	json_t *status = daemon_await(daemon, "idle", 1000, DEADLINE(20));
+	LW_AUTO(lw_free) char *socket = daemon_control(daemon);
+	const char *lwctl = program_path("lwctl");
+	const char *const ask[] = { lwctl, "--socket", socket, "status", NULL };
+	const char *const bare[] = { lwctl, "--version", NULL };
+
+	if (status == NULL)
+		daemon_explain(daemon, "status.1000");
+	report("status.1000", status != NULL ? spawn_ms(ask) : (double)NAN, spawn_ms(bare));
+	json_decref(status);
+	daemon_stop(daemon);
 }
 
 /* ---- restart ------------------------------------------------------------------------------ */

@@ -163,6 +163,11 @@ char *daemon_journal(const struct daemon *daemon)
 	return lw_format("%s/state/journal.db", daemon->dir);
 }
 
+char *daemon_control(const struct daemon *daemon)
+{
+	return lw_format("%s/state/control.sock", daemon->dir);
+}
+
 int64_t daemon_started(const struct daemon *daemon)
 {
 	return daemon->started;

@@ -42,6 +42,7 @@ struct board *daemon_board(struct daemon *daemon);
 bool daemon_gone(const struct daemon *daemon);
 int64_t daemon_started(const struct daemon *daemon); /* just before fork */
 char *daemon_journal(const struct daemon *daemon);   /* the path of its file; caller frees */
+char *daemon_control(const struct daemon *daemon);   /* of its socket */
 
 /* Waits for the next line the flow printed that begins with "BENCH ", and borrows the rest of it
  * until the next call. NULL: the time is over or the daemon has gone. */
