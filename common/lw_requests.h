@@ -129,8 +129,9 @@ enum lw_rights { LW_ANYONE, LW_OPERATOR };
 	  "show the flow's state, or change it: JSON merge patch or name=value") \
 	R("GET",   "spec",            ANYONE,   spec,        LW_BODY_NONE, LW_QUERY_NONE, \
 	  "this table: every request, what it may hold, and the verb of lwctl that makes it") \
-	R("GET",   "events",          ANYONE,   events,      LW_BODY_NONE, LW_QUERY_AFTER, \
-	  "what happens from now on, as server-sent events") \
+	V("GET",   "events",          ANYONE,   events,      LW_BODY_NONE, LW_QUERY_AFTER, \
+	  events, "", events, \
+	  "what happens from now on: server-sent events, by lwctl a line of JSON each") \
 	R("PATCH", "state",           OPERATOR, state,       LW_BODY_PATCH, LW_QUERY_NONE, \
 	  "change the flow's state (JSON merge patch)") \
 	R("POST",  "app/pause",       OPERATOR, pause_app,   LW_BODY_NONE, LW_QUERY_NONE, \

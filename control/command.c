@@ -43,6 +43,7 @@ static int do_runs(struct job *job);
 static int do_show(struct job *job);
 static int do_logs(struct job *job);
 static int do_state(struct job *job);
+static int do_events(struct job *job);
 static int do_reload(struct job *job);
 static int do_backup(struct job *job);
 static int do_shutdown(struct job *job);
@@ -88,6 +89,7 @@ static int options_of(const struct command *command)
 		{ 0,             LW_QUERY_KEEP,     OPT_KEEP },
 		{ 0,             LW_QUERY_DRY,      OPT_DRY },
 		{ 0,             LW_QUERY_BRIEF,    OPT_WATCH },
+		{ 0,             LW_QUERY_AFTER,    OPT_AFTER },
 		{ 0,             LW_QUERY_LINES,    OPT_LINES },
 		{ 0,             LW_QUERY_FOLLOW,   OPT_FOLLOW },
 		{ 0,             LW_QUERY_RUN,      OPT_RUN },
@@ -97,7 +99,7 @@ static int options_of(const struct command *command)
 		{ LW_BODY_OLDER, 0,                 OPT_OLDER },
 	};
 	/* clang-format on */
-	bool streams = (command->query & LW_QUERY_FOLLOW) != 0;
+	bool streams = (command->query & (LW_QUERY_FOLLOW | LW_QUERY_AFTER)) != 0;
 	int options = command->asks && !streams ? OPT_TIMEOUT : 0;
 
 	for (size_t i = 0; i < LW_COUNT(rules); i++)
@@ -845,6 +847,33 @@ static int do_logs(struct job *job)
 	status = stream_logs(job, job->word_count > 0 ? job->words[0] : NULL, &printer);
 	log_printer_done(&printer);
 	return status;
+}
+
+/* Until it is interrupted, or the supervisor ends. */
+static int do_events(struct job *job)
+{
+	const char *after = job->options.after;
+	LW_AUTO(lw_free) char *encoded = after != NULL ? client_encode(after) : NULL;
+	LW_AUTO(lw_free)
+	char *path = lw_format("/api/v1/events%s%s", after != NULL ? "?after=" : "",
+			       after != NULL ? encoded : "");
+	struct event_printer printer = { 0 };
+	const struct client_sink sink = { event_printer_take, &printer };
+	struct lw_err err = { 0 };
+	int r;
+
+	if (client_find(&job->options, &job->socket, &err) < 0)
+		return complain_socket(job, &err);
+	client_catch_interrupt();
+	r = client_stream(job->socket, path, &sink, &job->reply, &err);
+	event_printer_done(&printer);
+	if (r == -EINTR)
+		return LWCTL_DONE;
+	if (r < 0)
+		return complain_ask(job, r, &err);
+	if (job->reply.status != 200)
+		return complain_refused(job);
+	return complain(LWCTL_NO_SUPERVISOR, "the supervisor went away");
 }
 
 static int do_state(struct job *job)

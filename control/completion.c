@@ -177,6 +177,16 @@ static void offer_files(const struct asking *asking)
 	(void)fputs(FILES "\n", asking->out);
 }
 
+/* "out|err" */
+static void offer_each(const struct asking *asking, const char *words)
+{
+	for (; *words != '\0'; words += strcspn(words, "|"), words += *words == '|') {
+		LW_AUTO(lw_free) char *word = lw_strndup(words, strcspn(words, "|"));
+
+		offer(asking, word, "");
+	}
+}
+
 /* By what the tables of verbs and options call it. Of anything else nothing is known. */
 static void offer_values(const struct asking *asking, const char *name)
 {
@@ -201,6 +211,8 @@ static void offer_values(const struct asking *asking, const char *name)
 	for (size_t i = 0; i < LW_COUNT(sources); i++)
 		if (strcmp(sources[i].name, name) == 0)
 			sources[i].offer(asking);
+	if (strchr(name, '|') != NULL)
+		offer_each(asking, name);
 }
 
 static bool find_verb(const struct asking *asking, struct verb *ret_verb)

@@ -49,6 +49,7 @@ enum {
 	OPT_RUN = 1 << 21,
 	OPT_STREAM = 1 << 22,
 	OPT_SEARCH = 1 << 23,
+	OPT_AFTER = 1 << 24,
 };
 #define OPT_EVERYWHERE (OPT_CONF | OPT_SOCKET | OPT_STATE_DIR | OPT_JSON | OPT_HELP | OPT_VERSION)
 
@@ -63,6 +64,7 @@ struct options {
 	double since;                      /* seconds since 1970 */
 	double older;                      /* seconds ago */
 	int64_t before;                    /* the id of a run */
+	const char *after;                 /* the id of an event */
 	const char *lines;                 /* a number, or "all"; or NULL */
 	const char *run, *stream, *search; /* checked; or NULL */
 	const char **words;                /* the verb and its arguments; points into argv */
@@ -206,6 +208,16 @@ struct watch {
 	void *context;
 };
 void watch(const struct watch *watch); /* on a terminal, until INT */
+
+/* ---- events (events.c) ----------------------------------------------------------------------------- */
+
+struct event_printer {
+	struct lw_buf part; /* of a line */
+	struct lw_buf head; /* id and name of the event that comes */
+};
+void event_printer_done(struct event_printer *printer);
+int event_printer_take(void *printer, struct lw_slice bytes,
+		       struct lw_err *err); /* a client_sink */
 
 /* ---- completion of a command line in a shell (completion.c) ---------------------------------- */
 

@@ -31,6 +31,7 @@ const struct option_row option_rows[] = {
 	{ "stage",     0,   OPT_STAGE,     "STAGE",    "only runs in that stage" },
 	{ "since",     0,   OPT_SINCE,     "TIME",     "only what is of since then: 2h (ago), \"2026-11-25 10:00\" or @SECONDS" },
 	{ "before",    0,   OPT_BEFORE,    "ID",       "only runs with a smaller number" },
+	{ "after",     0,   OPT_AFTER,     "EVENT",    "only events behind that one, by its id" },
 	{ "keep-works", 0,  OPT_KEEP,      NULL,       "leave the works to the next supervisor" },
 	{ "dry-run",   0,   OPT_DRY,       NULL,       "only say what would be done" },
 	{ "watch",     0,   OPT_WATCH,     NULL,       "draw it again and again, until interrupted" },
@@ -294,6 +295,9 @@ static int take(struct options *options, const struct option_row *row, const cha
 		break;
 	case OPT_BEFORE:
 		r = take_before(options, value, err);
+		break;
+	case OPT_AFTER:
+		options->after = value;
 		break;
 	case OPT_OLDER:
 		r = take_older(options, value, err);

@@ -61,13 +61,14 @@ TEST(bash_completes_verbs_options_and_their_values)
 	CHECK_TEXT(COMPLETED("--json", "expl"), "<explain>");
 	CHECK_TEXT(COMPLETED("shutdown", "--k"), "<--keep-works>");
 	CHECK_TEXT(COMPLETED("shutdown", "--li"), "<>");
-	CHECK_TEXT(COMPLETED("--li"), "<--limit>");
+	CHECK_TEXT(COMPLETED("--lim"), "<--limit>");
 	CHECK_TEXT(COMPLETED("runs", "--stage", "f"), "<failed>");
 	CHECK_TEXT(COMPLETED("runs", "--stage", "=", "s"), "<succeeded><stopped>");
 	CHECK_TEXT(COMPLETED("runs", "--stage", "="),
 		   "<pending><running><succeeded><failed><stopped>");
 	CHECK_TEXT(COMPLETED("completion", ""), "<bash><zsh>");
 	CHECK_TEXT(COMPLETED("signal", "any", "US"), "<USR1><USR2>");
+	CHECK_TEXT(COMPLETED("logs", "--stream", ""), "<out><err>");
 	CHECK_TEXT(COMPLETED("help", "forg"), "<forget>");
 	CHECK_TEXT(COMPLETED("nonsense", ""), "<>");
 	CHECK_TEXT(COMPLETED("--nonsense", "st"), "<>");
