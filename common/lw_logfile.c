@@ -61,9 +61,11 @@ char *lw_logfile_work(const char *name)
 		int high = at[0] == '%' ? hex_value(at[1]) : -1;
 		int low = high >= 0 ? hex_value(at[2]) : -1;
 
-		if (low >= 0)
+		*to++ = *at;
+		if (low >= 0) {
+			to[-1] = (char)(high << 4 | low);
 			at += 2;
-		*to++ = low >= 0 ? (char)(high << 4 | low) : *at;
+		}
 	}
 	*to = '\0';
 	return work;
