@@ -57,7 +57,7 @@ void api_fail_method(struct http_request *request, const char *allow, const char
 void api_refuse(struct ask *ask, int status, const char *code, const char *message,
 		const char *hint);
 
-/* Who asks, for people: "uid 1000 pid 4242". Borrowed until the next call. */
+/* Who asks, for people: "uid 1000 pid 4242", "view 127.0.0.1:53122". Borrowed until the next call. */
 const char *api_who(const struct ask *ask);
 
 /* One work: with its latest call, and of `stopped` the runs that a stop or kill ended. */
