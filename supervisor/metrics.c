@@ -1,15 +1,22 @@
 /* metrics.c - the tables of what is counted, of the app and of each work. See metrics.h.
  *
- * Rows of the same name stand together, differ in their label and share the first one's help.
+ * Rows of the same name stand together, differ in their label and share the first one's help. How
+ * long runs and passes took are histograms, which stand apart at the end.
  */
 #include "metrics.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "events.h"
+#include "histogram.h"
+#include "logs.h"
+#include "usage.h"
+
+#define NOT_KNOWN (-1) /* as a value: there is no sample */
 
 enum unit { PLAIN, SECONDS /* values are microseconds */ };
 
@@ -30,6 +37,24 @@ static int64_t processes(const struct work *work)
 	for (size_t i = 0; i < work->worker_count; i++)
 		n += worker_has_process(work->workers[i]);
 	return n;
+}
+
+static struct usage usage_of(const struct work *work)
+{
+	struct usage usage;
+
+	if (!work_usage(work, &usage))
+		usage = (struct usage){ .cpu = NOT_KNOWN,
+					.memory = UINT64_MAX,
+					.processes = UINT64_MAX };
+	return usage;
+}
+
+static uint64_t output_of_work(const struct work *work)
+{
+	const struct logs *logs = work->app->logs;
+
+	return logs != NULL ? logs_bytes(logs, work->config->name) : 0;
 }
 
 /* clang-format off */
@@ -67,7 +92,15 @@ static int64_t processes(const struct work *work)
 	M(held, "lw_work_stopped", "gauge", NULL, PLAIN, work->held,                               \
 	  "1 while an operator's stop holds.")                                                     \
 	M(paused, "lw_work_paused", "gauge", NULL, PLAIN, is_paused(&work->pause),                 \
-	  "1 while nothing is taken from its queue.")
+	  "1 while nothing is taken from its queue.")                                              \
+	M(output, "lw_output_bytes_total", "counter", NULL, PLAIN, output_of_work(work),           \
+	  "What its processes have printed.")                                                      \
+	M(cpu, "lw_cpu_seconds", "gauge", NULL, SECONDS, usage_of(work).cpu,                       \
+	  "Processor time of the processes that are there; it begins anew with each.")             \
+	M(memory, "lw_memory_bytes", "gauge", NULL, PLAIN, usage_of(work).memory,                  \
+	  "Memory of its processes and of all they have started.")                                 \
+	M(tree, "lw_tree_processes", "gauge", NULL, PLAIN, usage_of(work).processes,               \
+	  "Its processes and all they have started.")
 
 #define VALUE(id, name, type, label, unit, value, help)                                            \
 	static int64_t work_##id(const struct work *work)                                          \
@@ -198,6 +231,8 @@ static void print_value(enum unit unit, int64_t value, struct lw_buf *out)
 static void print_sample(const struct metric *metric, const struct work *work, int64_t value,
 			 struct lw_buf *out)
 {
+	if (value == NOT_KNOWN)
+		return;
 	lw_buf_printf(out, "%s", metric->name);
 	if (work != NULL || metric->label != NULL)
 		lw_buf_add(out, "{", 1);
@@ -213,6 +248,58 @@ static void print_sample(const struct metric *metric, const struct work *work, i
 	print_value(metric->unit, value, out);
 }
 
+/* ---- histograms ---------------------------------------------------------------------------------- */
+
+static void print_count(const char *name, const char *part, const struct work *work, double most,
+			uint64_t count, struct lw_buf *out)
+{
+	bool is_bucket = most != 0;
+
+	lw_buf_printf(out, "%s%s", name, part);
+	if (work != NULL || is_bucket)
+		lw_buf_add(out, "{", 1);
+	if (work != NULL)
+		print_name(work, out);
+	if (is_bucket)
+		lw_buf_printf(out, isinf(most) ? "%sle=\"+Inf\"" : "%sle=\"%g\"",
+			      work != NULL ? "," : "", most);
+	if (work != NULL || is_bucket)
+		lw_buf_add(out, "}", 1);
+	lw_buf_printf(out, " %llu\n", (unsigned long long)count);
+}
+
+static void print_histogram(const char *name, const struct work *work,
+			    const struct histogram *histogram,
+			    const struct histogram_bounds *bounds, struct lw_buf *out)
+{
+	LW_AUTO(lw_free) char *sum = lw_format("%s_sum", name);
+	uint64_t count = 0;
+
+	for (size_t i = 0; i <= HISTOGRAM_BUCKETS; i++) {
+		double most = i < HISTOGRAM_BUCKETS ? (double)bounds->most[i] / 1e6 : INFINITY;
+
+		count += histogram->counts[i];
+		print_count(name, "_bucket", work, most, count, out);
+	}
+	print_sample(&(struct metric){ .name = sum, .unit = SECONDS }, work, histogram->sum, out);
+	print_count(name, "_count", work, 0, count, out);
+}
+
+static void print_durations(const struct app *app, struct lw_buf *out)
+{
+	static const char passes[] = "lw_pass_duration_seconds", runs[] = "lw_run_duration_seconds";
+
+	print_head(passes, "histogram", "How long passes of the flow took.", out);
+	print_histogram(passes, NULL, &app->passes_took, &histogram_of_passes, out);
+	print_head(runs, "histogram", "How long runs took that came to an end.", out);
+	for (size_t i = 0; i < app->work_count; i++)
+		if (app_shows(app->works[i]))
+			print_histogram(runs, app->works[i], &app->works[i]->took,
+					&histogram_of_runs, out);
+}
+
+/* ---- all ------------------------------------------------------------------------------------------- */
+
 static size_t rows_of(size_t first)
 {
 	size_t n = 1;
@@ -222,8 +309,9 @@ static size_t rows_of(size_t first)
 	return n;
 }
 
-void metrics_print(const struct app *app, struct lw_buf *out)
+void metrics_print(struct app *app, struct lw_buf *out)
 {
+	usage_look(app);
 	for (size_t i = 0; i < LW_COUNT(of_app); i++) {
 		const struct metric *metric = &of_app[i].metric;
 
@@ -240,4 +328,5 @@ void metrics_print(const struct app *app, struct lw_buf *out)
 				print_sample(&of_works[row].metric, app->works[w],
 					     of_works[row].value(app->works[w]), out);
 	}
+	print_durations(app, out);
 }

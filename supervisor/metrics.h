@@ -6,6 +6,6 @@
 
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-void metrics_print(const struct app *app, struct lw_buf *out);
+void metrics_print(struct app *app, struct lw_buf *out);
 
 #endif

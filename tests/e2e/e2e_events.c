@@ -3,6 +3,7 @@
 #include "rig.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -472,4 +473,43 @@ TEST(many_subscribers_hear_the_same)
 		leave(&streams[i]);
 	}
 	rig_down(proc);
+}
+
+/* Each line of `lwctl events` is an object. */
+static json_t *next_line(struct rig_proc *proc, const char *part)
+{
+	json_t *event = json_loads(rig_line(proc, RIG_OUT, part), 0, NULL);
+
+	CHECK(json_is_object(event));
+	return event;
+}
+
+TEST(lwctl_prints_a_line_for_each_event_until_it_is_interrupted)
+{
+	struct rig_proc *proc = rig_up(CONF, NULL);
+	struct rig_proc *events = rig_spawn(LW_BIN "/lwctl", "events", NULL), *again;
+	const char *id;
+	json_t *event;
+
+	event = next_line(events, "\"hello\"");
+	CHECK_INT(rig_number(event, "pid"), rig_pid(proc));
+	json_decref(event);
+	rig_run("job", "{\"value\": 2}");
+	event = next_line(events, "\"pending\"");
+	CHECK_TEXT(rig_string(event, "event"), "run");
+	CHECK_TEXT(rig_string(event, "work"), "job");
+	id = rig_format("%s", rig_string(event, "id"));
+	json_decref(event);
+	json_decref(next_line(events, "\"succeeded\""));
+	rig_signal(events, SIGINT);
+	CHECK_INT(rig_exit(events), 0);
+
+	again = rig_spawn(LW_BIN "/lwctl", "events", "--after", id, NULL);
+	rig_line(again, RIG_OUT, "\"succeeded\"");
+	CHECK_INT(rig_count(again, RIG_OUT, "\"run\":1,\"stage\":\"pending\""), 0);
+	rig_signal(proc, SIGTERM);
+	CHECK_INT(rig_exit(proc), 0);
+	CHECK_INT(rig_exit(again), 3);
+	CHECK_TEXT(rig_text(again, RIG_ERR), "lwctl: the supervisor went away\n");
+	CHECK_INT(rig_ctl("events", NULL).status, 3);
 }

@@ -110,6 +110,15 @@ TEST(metrics_count_what_happened)
 	CHECK(sample("lw_passes_total") >= 1);
 	CHECK(sample("lw_start_time_seconds") == rig_number(rig_status(), "app.started"));
 	CHECK(sample("process_resident_memory_bytes") > 1e6);
+	CHECK_INT(sample("lw_run_duration_seconds_count{work=\"job\"}"), 2);
+	CHECK_INT(sample("lw_run_duration_seconds_bucket{work=\"job\",le=\"+Inf\"}"), 2);
+	CHECK_INT(sample("lw_run_duration_seconds_bucket{work=\"job\",le=\"86400\"}"), 2);
+	CHECK(sample("lw_run_duration_seconds_sum{work=\"job\"}") > 0);
+	CHECK(sample("lw_pass_duration_seconds_count") >= 1);
+	CHECK(sample("lw_pass_duration_seconds_bucket{le=\"0.001\"}") >= 0);
+	AWAIT(sample("lw_memory_bytes{work=\"job\"}") > 0);
+	CHECK_INT(sample("lw_tree_processes{work=\"job\"}"), 2);
+	CHECK(sample("lw_output_bytes_total{work=\"job\"}") > 0);
 	CHECK_INT(rig_ctl("stop", "job", NULL).status, 0);
 	CHECK_INT(sample("lw_work_stopped{work=\"job\"}"), 1);
 	CHECK_INT(sample("lw_work_ready{work=\"job\"}"), 0);
