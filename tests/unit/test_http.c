@@ -902,3 +902,53 @@ Test(http, a_client_that_stops_reading_holds_up_nobody_and_is_not_buffered_for)
 	cr_expect_gt(strlen(await_answer(&client)), 100000u, "it may read on whenever it likes");
 	hang_up(&client);
 }
+
+/* ---- a sender that looks at nothing ------------------------------------------------------------- */
+
+static size_t gone_count;
+
+static void note_gone(struct http_request *request, bool server_closes)
+{
+	(void)request;
+	(void)server_closes;
+	gone_count++;
+}
+
+static int admit_anyone(int fd, struct http_peer *ret_peer, struct lw_err *err)
+{
+	(void)fd;
+	(void)err;
+	*ret_peer = (struct http_peer){ .uid = geteuid() };
+	return 0;
+}
+
+static void send_without_end(struct http_request *request)
+{
+	static const char part[64 << 10];
+
+	request->gone = note_gone;
+	http_stream(request, "text/plain");
+	for (int i = 0; i < 1000; i++)
+		http_send(request, part, sizeof(part));
+	cr_expect_leq(http_unsent(request), HTTP_UNSENT_MAX + 2 * sizeof(part));
+}
+
+Test(http, a_stream_whose_client_is_a_mebibyte_behind_is_closed)
+{
+	static const struct http_door door = { 4, admit_anyone, send_without_end };
+	LW_AUTO(lw_free) char *other = lw_format("%s/other.sock", state_dir);
+	struct lw_err err = { 0 };
+	struct http *server = http_listen(app, &door, lw_socket_bind(other, &err));
+	struct client client = { .fd = lw_socket_dial(other, &err) };
+
+	gone_count = 0;
+	cr_assert_geq(client.fd, 0, "%s", err.text);
+	say(&client, "GET / HTTP/1.1\r\n\r\n", 18);
+	await_close(&client);
+	cr_expect_eq(gone_count, 1u);
+	cr_expect_eq(http_client_count(server), 0u);
+	cr_expect_lt(client.in.size, 2 * HTTP_UNSENT_MAX);
+	hang_up(&client);
+	http_free(server);
+	(void)unlink(other);
+}
