@@ -24,6 +24,7 @@ static char folder[] = "/tmp/test_logs.XXXXXX";
 static int readers[3]; /* of what stands in place of our descriptors 1 and 2 */
 static struct logs_options options;
 static struct lw_buf seen[3]; /* what came out of them */
+static struct lw_buf filed;   /* what lies in a file */
 
 static void pipe_to(int place)
 {
@@ -69,6 +70,7 @@ static void tear_down(void)
 		lw_close(readers[i]);
 		lw_buf_done(&seen[i]);
 	}
+	lw_buf_done(&filed);
 	nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -594,23 +596,22 @@ Test(logs, a_folder_that_cannot_be_made_is_named)
 
 /* ---- files ------------------------------------------------------------------------------------ */
 
-/* What lies in the file of that name, with "TIME " for each time. */
+/* What lies in the file of that name, without the times. */
 static const char *kept(const char *name)
 {
-	static struct lw_buf text;
 	char path[128], line[70000];
 	FILE *file;
 
-	text.size = 0;
+	filed.size = 0;
 	snprintf(path, sizeof(path), "%s/logs/%s.log", folder, name);
 	file = fopen(path, "re");
 	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
 		cr_assert_eq(strspn(line, "0123456789-T:.Z"), 27, "%s", line);
-		lw_buf_printf(&text, "%s", line + 28);
+		lw_buf_printf(&filed, "%s", line + 28);
 	}
 	if (file != NULL)
 		fclose(file);
-	return lw_buf_text(&text);
+	return lw_buf_text(&filed);
 }
 
 Test(logs, lines_are_kept_with_process_run_and_stream)
@@ -731,17 +732,6 @@ Test(logs, a_long_line_is_kept_in_pieces_that_say_so)
 
 /* ---- a supervisor that is killed while it says something ---------------------------------------- */
 
-/* Another logs on the same folder, as after kill -9: what is in our hands is left behind. The first
- * one's descriptors of the FIFO stay open, as those of a worker do. */
-static struct output *succeed(const char *work, uint64_t worker)
-{
-	int fds[2];
-
-	logs = NULL;
-	begin();
-	return open_output(work, worker, fds);
-}
-
 /* struct taking of logs.c, as it lies in the file. */
 struct noted {
 	uint64_t worker, which, size, hash, inode, at, written, told, kept;
@@ -758,37 +748,42 @@ static void note(struct noted noted)
 	close(fd);
 }
 
-/* "second" is in the FIFO; the file has "first" and, `written`, "second"; the console, `shown`, too. Then
- * the next one comes. */
+/* "second" and "third" are in the FIFO, or, `taken`, only "third"; the file has "first" and, `written`,
+ * "second"; the console, `shown`, too. Then the next one comes. */
 static void dies_with_second(bool written, bool shown, bool taken)
 {
 	struct output *output;
 	struct stat stat_of;
 	char path[128];
-	off_t before;
-	int fds[2], fd;
+	int fds[2], fd, worker;
 
 	begin();
 	output = open_output("train", 7, fds);
 	put(fds[0], "first\n");
 	expect("first\n", "");
+	snprintf(path, sizeof(path), "%s/fifo/7.out", folder);
+	worker = open(path, O_RDWR | O_CLOEXEC);
+	output_close(output);
+	logs_free(logs);
+
 	snprintf(path, sizeof(path), "%s/logs/train.log", folder);
 	cr_assert_eq(stat(path, &stat_of), 0);
-	before = stat_of.st_size;
 	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
 	if (written)
 		cr_assert_eq(write(fd, "1970-01-01T00:00:00.000000Z - - out second\n", 43), 43);
 	else
 		cr_assert_eq(write(fd, "1970-01-01T00:00:00.0", 21), 21, "torn");
 	close(fd);
-	put(fds[0], taken ? "third\n" : "second\nthird\n");
-	note((struct noted){ 7, 0, 7, XXH3_64bits("second\n", 7), stat_of.st_ino, (uint64_t)before,
-			     43, shown, 0 });
-	(void)output; /* it is dead */
-	output = succeed("train", 7);
+	put(worker, taken ? "third\n" : "second\nthird\n");
+	note((struct noted){ 7, 0, 7, XXH3_64bits("second\n", 7), stat_of.st_ino,
+			     (uint64_t)stat_of.st_size, 43, shown, 0 });
+
+	begin();
+	output = open_output("train", 7, fds);
 	output_drain(output, true);
 	cr_expect_str_eq(kept("train"), "- - out first\n- - out second\n- - out third\n");
 	output_close(output);
+	close(worker);
 }
 
 Test(logs, what_the_file_had_already_is_only_told_to_the_console)
