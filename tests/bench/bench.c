@@ -27,6 +27,7 @@ static const struct group groups[] = {
 	{ "start", bench_start, true, false, "native works from start to all idle" },
 	{ "start3000", bench_start3000, true, false, "status while 3000 works start" },
 	{ "status", bench_status, false, false, "lwctl status of 1000 works" },
+	{ "flood", bench_flood, true, false, "bytes a second of a work that only prints" },
 	{ "restart", bench_restart, true, false, "kill -9 to the new process's hello" },
 	{ "recover", bench_recover, true, false,
 	  "kill -9 in the middle of a run until it runs again" },

@@ -63,6 +63,7 @@ void bench_load(void);
 void bench_start(void);
 void bench_start3000(void);
 void bench_status(void);
+void bench_flood(void);
 void bench_restart(void);
 void bench_recover(void);
 void bench_adopt(void);

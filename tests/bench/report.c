@@ -55,6 +55,7 @@ static const struct row rows[] = {
 	{ "start3000.status.max",       "ms",     VALUE_MAX, 100,    "the same when all are up" },
 	{ "start3000.status.median",    "ms",     NO_GOAL,   0,      "the same when all are up" },
 	{ "status.1000",                "ms",     VALUE_MAX, 5,      "lwctl that asks nobody" },
+	{ "flood",                      "MB/s",   NO_GOAL,   0,      "bare pipe, read and forgotten" },
 	{ "restart.main",               "us",     NO_GOAL,   0,      "bare kill to main" },
 	{ "restart.hello",              "us",     RATIO_MAX, 1.5,    "bare kill to main" },
 	{ "recover.at_once",            "us",     VALUE_MAX, 1000,   "bare kill to main" },
