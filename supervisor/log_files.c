@@ -42,6 +42,11 @@ const char *log_files_folder(const struct log_files *files)
 	return files->folder;
 }
 
+void log_file_printed(struct log_file *file, size_t bytes)
+{
+	file->bytes += bytes;
+}
+
 uint64_t log_file_bytes(const struct log_file *file)
 {
 	return file->bytes;
@@ -239,7 +244,6 @@ bool log_batch_add(struct log_batch *batch, struct lw_slice text, bool more)
 	to[size - 1] = '\n';
 	bytes->size += size;
 	batch->lines++;
-	batch->file->bytes += text.size + !more;
 	return true;
 }
 

@@ -29,8 +29,9 @@ const char *log_files_folder(const struct log_files *files);
 struct log_file *log_file_open(struct log_files *files, const char *work);
 void log_file_close(struct log_file *file); /* NULL is welcome; the file stays where it is */
 void log_file_limits(struct log_file *file, int64_t max_size, int64_t keep);
-uint64_t log_file_bytes(const struct log_file *file); /* that were printed, kept or not */
-uint64_t log_file_lost(const struct log_file *file);  /* lines that were not kept */
+void log_file_printed(struct log_file *file, size_t bytes); /* counts them, kept or not */
+uint64_t log_file_bytes(const struct log_file *file);
+uint64_t log_file_lost(const struct log_file *file); /* lines that were not kept */
 struct log_file *log_file_find(const struct log_files *files, const char *work); /* or NULL */
 
 struct log_batch {

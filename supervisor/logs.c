@@ -291,6 +291,7 @@ static size_t feed(struct stream *stream, const uint8_t *bytes, size_t size, boo
 		put_line(stream, line.data, line.size);
 		done += part;
 	}
+	log_file_printed(output->file, done);
 	return done;
 }
 
@@ -808,6 +809,13 @@ uint64_t logs_bytes(const struct logs *logs, const char *work)
 	const struct log_file *file = log_file_find(logs->files, work);
 
 	return file != NULL ? log_file_bytes(file) : 0;
+}
+
+uint64_t logs_lost(const struct logs *logs, const char *work)
+{
+	const struct log_file *file = log_file_find(logs->files, work);
+
+	return file != NULL ? log_file_lost(file) : 0;
 }
 
 uint64_t logs_dropped(const struct logs *logs)

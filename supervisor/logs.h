@@ -40,6 +40,7 @@ struct log_files *logs_files(struct logs *logs);
 void logs_limits(struct logs *logs, const char *work, int64_t max_size, int64_t keep);
 /* Bytes that its processes have printed since this supervisor serves it. */
 uint64_t logs_bytes(const struct logs *logs, const char *work);
+uint64_t logs_lost(const struct logs *logs, const char *work); /* lines that were not kept */
 
 void logs_print(struct logs *logs, const char *line, size_t size); /* by the flow */
 /* The supervisor's own log, to standard error and the file; and what is only shown, or only kept. */

@@ -50,11 +50,11 @@ static struct usage usage_of(const struct work *work)
 	return usage;
 }
 
-static uint64_t output_of_work(const struct work *work)
+/* An app of a test may have no output. */
+static uint64_t of_logs(const struct work *work,
+			uint64_t (*count)(const struct logs *logs, const char *work))
 {
-	const struct logs *logs = work->app->logs;
-
-	return logs != NULL ? logs_bytes(logs, work->config->name) : 0;
+	return work->app->logs != NULL ? count(work->app->logs, work->config->name) : 0;
 }
 
 /* clang-format off */
@@ -93,8 +93,10 @@ static uint64_t output_of_work(const struct work *work)
 	  "1 while an operator's stop holds.")                                                     \
 	M(paused, "lw_work_paused", "gauge", NULL, PLAIN, is_paused(&work->pause),                 \
 	  "1 while nothing is taken from its queue.")                                              \
-	M(output, "lw_output_bytes_total", "counter", NULL, PLAIN, output_of_work(work),           \
-	  "What its processes have printed.")                                                      \
+	M(output, "lw_output_bytes_total", "counter", NULL, PLAIN, of_logs(work, logs_bytes),      \
+	  "Bytes that its processes have printed.")                                                \
+	M(lost, "lw_output_lost_lines_total", "counter", NULL, PLAIN, of_logs(work, logs_lost),    \
+	  "Lines that could not be written to its log file.")                                      \
 	M(cpu, "lw_cpu_seconds", "gauge", NULL, SECONDS, usage_of(work).cpu,                       \
 	  "Processor time of the processes that are there; it begins anew with each.")             \
 	M(memory, "lw_memory_bytes", "gauge", NULL, PLAIN, usage_of(work).memory,                  \
@@ -175,6 +177,9 @@ static int64_t used_memory(void)
 	  "Events so far.")                                                                        \
 	M(readers, "lw_event_subscribers", "gauge", NULL, PLAIN, events_readers(app->events),      \
 	  "Clients that follow the events.")                                                       \
+	M(dropped, "lw_console_dropped_lines_total", "counter", NULL, PLAIN,                       \
+	  app->logs != NULL ? logs_dropped(app->logs) : 0,                                         \
+	  "Lines that the supervisor's own console did not take.")                                 \
 	M(cpu, "process_cpu_seconds_total", "counter", NULL, SECONDS, app != NULL ? used_processor() : 0, \
 	  "Processor time of the supervisor itself.")                                              \
 	M(memory, "process_resident_memory_bytes", "gauge", NULL, PLAIN, app != NULL ? used_memory() : 0, \

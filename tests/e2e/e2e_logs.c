@@ -123,6 +123,8 @@ TEST(lines_are_kept_with_their_time_process_run_and_stream)
 	CHECK_INT(count_kept("job", "one"), 1);
 	CHECK_INT(count_kept("job", "two"), 1);
 	CHECK(count_kept("@lw", "from the flow") >= 1);
+	CHECK_HAS(rig_http("GET", "/metrics", NULL).out,
+		  "\nlw_output_bytes_total{work=\"job\"} 14\n");
 	rig_down(proc);
 	CHECK_HAS(kept("@lw"), " - - err info: supervisor pid=");
 	CHECK_HAS(kept("@lw"), "ends: signal TERM\n");

@@ -636,7 +636,7 @@ Test(logs, lines_are_kept_with_process_run_and_stream)
 	cr_expect_str_eq(kept("train"),
 			 "- - out before\n100 - out idle\n100 - out begun by nobody\n"
 			 "100 7 out one\n100 7 err two\n100 - out no end\n");
-	cr_expect_eq(logs_bytes(logs, "train"), 7 + 5 + 16 + 4 + 4 + 7);
+	cr_expect_eq(logs_bytes(logs, "train"), 7 + 5 + 15 + 4 + 4 + 6);
 	output_close(output);
 	cr_expect_eq(logs_bytes(logs, "train"), 0);
 }
