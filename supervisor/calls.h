@@ -14,7 +14,6 @@ struct call_note {
 	uint64_t run;   /* that answered it last */
 	int64_t at;     /* when it was made last, microseconds since 1970 */
 	uint64_t count; /* how often, since it is in the list */
-	uint64_t used;  /* the order of the latest ones */
 	enum decision decision;
 	enum why why;
 };
