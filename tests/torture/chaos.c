@@ -36,6 +36,7 @@ static struct {
 	int64_t full_until;       /* 0: the disk is not full */
 	int64_t start_at;         /* when the next supervisor starts */
 	int64_t next;             /* when the next action is due */
+	bool paused;              /* the app, for a moment: nothing happens meanwhile */
 	int strangers[STRANGERS]; /* connections that say half of what they should; 0: none */
 } chaos;
 
@@ -235,10 +236,38 @@ static void stop_work(void)
 	post(draw_work(), "stop?wait=false", "");
 }
 
+static void pause_work(void)
+{
+	post(draw_work(), "pause", "");
+}
+
+static void of_app(const char *verb)
+{
+	LW_AUTO(lw_free) char *path = lw_format("app/%s", verb);
+	json_t *json;
+
+	(void)ask("POST", path, "", ANSWER_WITHIN, &json);
+	json_decref(json);
+}
+
+static void pause_app(void)
+{
+	of_app("pause");
+	chaos.paused = true;
+}
+
+static void resume_app(void)
+{
+	of_app("resume");
+	chaos.paused = false;
+}
+
 static void start_works(void)
 {
-	for (size_t i = 0; i < LW_COUNT(works); i++)
+	for (size_t i = 0; i < LW_COUNT(works); i++) {
 		post(works[i], "start?wait=false", "");
+		post(works[i], "resume", "");
+	}
 }
 
 static void retry_work(void)
@@ -402,6 +431,7 @@ static const struct {
 	{ retry_work, 6 },       { forget_call, 6 },      { make_call, 30 },
 	{ look_at_runs, 12 },    { run_and_wait, 12 },    { look_at_works, 6 },
 	{ run_lwctl, 4 },        { reload_app, 2 },       { be_a_stranger, 12 },
+	{ pause_work, 4 },       { pause_app, 1 },
 };
 
 static void act(void)
@@ -409,6 +439,8 @@ static void act(void)
 	uint64_t total = 0, at;
 	size_t i = 0;
 
+	if (chaos.paused && draw(4) == 0)
+		resume_app();
 	for (size_t k = 0; k < LW_COUNT(actions); k++)
 		total += actions[k].weight;
 	for (at = draw(total); at >= actions[i].weight; i++)

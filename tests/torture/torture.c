@@ -285,16 +285,17 @@ static void settle(void)
 
 	if (daemon_pid() == 0)
 		daemon_start(false);
-	if (!request("PATCH", "state", "{\"quiet\": true}") ||
+	if (!request("POST", "app/resume", "") || !request("PATCH", "state", "{\"quiet\": true}") ||
 	    !ask_until("GET", "works", "", until, &works))
 		return;
 	json_array_foreach(json_object_get(works, "works"), i, work)
 	{
-		LW_AUTO(lw_free)
-		char *path = lw_format("works/%s/start?wait=false",
-				       json_string_value(json_object_get(work, "name")));
+		const char *name = json_string_value(json_object_get(work, "name"));
+		LW_AUTO(lw_free) char *start = lw_format("works/%s/start?wait=false", name);
+		LW_AUTO(lw_free) char *resume = lw_format("works/%s/resume", name);
 
-		(void)request("POST", path, "");
+		(void)request("POST", start, "");
+		(void)request("POST", resume, "");
 	}
 	json_decref(works);
 	works = await_rest(until);
