@@ -458,6 +458,7 @@ static void draw_work(void *context, const struct screen *screen, const json_t *
 {
 	print_work(screen, answer);
 	print_way_out(context, screen, answer);
+	print_latest_calls(screen, json_object_get(answer, "calls"));
 }
 
 static int show_works(struct job *job, const char *path)

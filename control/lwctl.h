@@ -175,6 +175,7 @@ struct screen screen_of(FILE *out);
 
 void print_status(const struct screen *screen, const json_t *app, const json_t *works);
 void print_work(const struct screen *screen, const json_t *work);
+void print_latest_calls(const struct screen *screen, const json_t *calls); /* of a work */
 void print_run(const struct screen *screen, const json_t *run);
 void print_runs(const struct screen *screen, const json_t *runs, bool with_work);
 void print_reload(const struct screen *screen, const json_t *answer);

@@ -864,6 +864,38 @@ void print_runs(const struct screen *screen, const json_t *runs, bool with_work)
 	table_print(&table, screen);
 }
 
+/* clang-format off */
+static const struct column call_columns[] = {
+	{ "CALLED",  false, 0,  0 },
+	{ "COUNT",   true,  0,  1 },
+	{ "STAGE",   false, 0,  2 },
+	{ "CALL",    false, 12, 0 },
+	{ "WHY",     false, 20, 0 },
+};
+/* clang-format on */
+
+/* The latest distinct ones of a work, skipped or not, newest first. */
+void print_latest_calls(const struct screen *screen, const json_t *calls)
+{
+	__attribute__((cleanup(table_done))) struct table table;
+	const json_t *call;
+	size_t i;
+
+	if (json_array_size(calls) == 0)
+		return;
+	table_begin(&table, call_columns, LW_COUNT(call_columns));
+	json_array_foreach(calls, i, call)
+	{
+		ago_cell(&table, screen, call, "at");
+		count_cell(&table, count_of(call, "count"));
+		text_cell(&table, text_of(call, "stage"));
+		call_cell(&table, call);
+		text_cell(&table, text_of(call, "why"));
+	}
+	(void)fputc('\n', screen->out);
+	table_print(&table, screen);
+}
+
 /* ---- a reload ---------------------------------------------------------------------------------- */
 
 /* "train: restart (command changed)"; false: nothing becomes of it. */

@@ -22,6 +22,7 @@ TEST(the_latest_calls_are_told_with_those_that_were_skipped)
 				       "  job:run{ lr = lw.state.lr or 0.1 }\n"
 				       "end\n",
 				       NULL);
+	struct rig_answer answer;
 	double count;
 	json_t *call;
 
@@ -47,6 +48,9 @@ TEST(the_latest_calls_are_told_with_those_that_were_skipped)
 	CHECK(rig_number(call_at(0), "kwargs.lr") == 0.2);
 	CHECK(rig_number(call_at(2), "kwargs.lr") == 0.1);
 	CHECK(rig_number(rig_work("job"), "seconds_saved") >= 0);
+	answer = rig_ctl("status", "job", NULL);
+	CHECK_HAS(answer.out, "{\"lr\":0.2}  hit: succeeded as run 3 at ");
+	CHECK_HAS(answer.out, "succeeded  [1]         hit: succeeded as run 1 at ");
 	rig_down(proc);
 }
 
