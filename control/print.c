@@ -945,10 +945,11 @@ void print_reload(const struct screen *screen, const json_t *answer)
 			any = true;
 	}
 	json_array_foreach(app, i, change) print_reloaded_option(screen, change);
-	if (!any)
-		(void)fprintf(screen->out, "nothing has changed\n");
-	else if (json_is_true(json_object_get(answer, "applied")))
-		(void)fprintf(screen->out, "reloaded\n");
+	/* The flow is read anew whatever the options are. */
+	if (json_is_true(json_object_get(answer, "applied")))
+		(void)fprintf(screen->out, "reloaded%s\n", any ? "" : "; no option has changed");
+	else if (!any)
+		(void)fprintf(screen->out, "no option has changed\n");
 	else
 		(void)fprintf(screen->out, "nothing was done: it was only looked at\n");
 }

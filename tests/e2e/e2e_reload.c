@@ -82,7 +82,7 @@ TEST(lwctl_says_what_a_reload_does)
 	answer = rig_ctl("reload", NULL);
 	CHECK_HAS(answer.out, "nice");
 	answer = rig_ctl("reload", NULL);
-	CHECK_HAS(answer.out, "nothing has changed");
+	CHECK_HAS(answer.out, "reloaded; no option has changed");
 	rig_down(proc);
 }
 

@@ -799,7 +799,7 @@ Test(lwctl, a_reload_is_said_in_sentences)
 		{ "{\"changes\":[{\"work\":\"w\",\"does\":\"start\",\"key\":null}],\"app\":[],\"applied\":false}",
 		  "w: start\nnothing was done: it was only looked at\n" },
 		{ "{\"changes\":[{\"work\":\"w\",\"does\":\"none\",\"key\":null}],\"app\":[],\"applied\":true}",
-		  "nothing has changed\n" },
+		  "reloaded; no option has changed\n" },
 	};
 	/* clang-format on */
 
