@@ -195,8 +195,9 @@ const state = {
 const record = { runs: new Map(), lanes: new Map(), from: Infinity, oldest: Infinity };
 const RUNS_MOST = 20000;
 
+/* Time stands still while nothing is known. */
 function now() {
-  return Date.now() / 1000 + state.skew;
+  return (state.link === 'lost' ? state.lostAt : Date.now() / 1000) + state.skew;
 }
 
 const isOver = (stage) => stage === 'succeeded' || stage === 'failed' || stage === 'stopped';
@@ -514,7 +515,7 @@ function runningSays(work) {
   const run = runningRun(work);
   const progress = progressOf(work);
   const since = run?.started ?? work.since;
-  return [run?.call || 'running', progress !== null ? `${Math.round(progress * 100)} %` : null, since ? `for ${span(now() - since)}` : null]
+  return [run?.call || 'running', work.ready === false ? 'not ready yet' : null, progress !== null ? `${Math.round(progress * 100)} %` : null, since ? `for ${span(now() - since)}` : null]
     .filter(Boolean).join(' · ');
 }
 
@@ -717,11 +718,15 @@ function roundBar(pen, x, y, width, tall, radius) {
 
 function drawSkips(pen, skips, width, height, end) {
   let calls = 0;
+  let last = -Infinity;
   pen.fillStyle = colours().skipped;
   for (const skip of skips) {
-    if (skip.at < end - state.window) continue;
+    const x = Math.round(width - (end - skip.at) / state.window * width);
+    if (x < 0) continue;
     calls += skip.calls;
-    pen.fillRect(Math.round(width - (end - skip.at) / state.window * width) - 1, height - 6, 2, 6);
+    if (x - last < 4) continue;
+    pen.fillRect(x - 2, height - 6, 2, 6);
+    last = x;
   }
   return calls;
 }
@@ -915,7 +920,7 @@ function appFacts() {
   const up = fact('Up for'), pass = fact('Last pass'), next = fact('Next'), kept = fact('On record'), steer = fact('Steer');
   const pause = button('', () => ACTIONS.pauseApp(), 'plain');
   steer.value.append(pause);
-  steer.more.append(button('State', showState, 'plain'), button('Reload…', () => ACTIONS.reload(), 'plain'), button('Stop…', () => ACTIONS.stopApp(), 'plain'));
+  steer.more.append(button('State', showState, 'plain'), button('Reload…', () => ACTIONS.reload(), 'plain'), button('Stop app…', () => ACTIONS.stopApp(), 'plain'));
   steer.node.classList.add('steer');
   const all = [up, pass, next, kept, steer];
   return {
@@ -1066,7 +1071,7 @@ function workView(name) {
 
   return {
     nodes: [head.node, el('section', { class: 'card lane' }, el('div', { class: 'tools' }, el('h2', {}, 'Runs over time'), el('div', { class: 'right' }, times.earlier, times.choice)), axis, bars),
-      columns([calls, list], [output]), columns([processes, counts], [values, statuses])],
+      columns([calls, list, processes, counts], [output, values, statuses])],
     title: () => name,
     needs: ['work', 'list'],
     polls: ['work'],
@@ -1150,6 +1155,7 @@ function panel(word, ...children) {
 function callsPanel(here) {
   const list = el('ul', { class: 'list' });
   const { node } = panel('Latest calls', list);
+  node.classList.add('first');
   return {
     node,
     update() {
@@ -1170,7 +1176,7 @@ const DECISIONS = { hit: 'skipped', join: 'joined', held: 'held', run: 'ran' };
 /* "hit: succeeded as run 812" to "skipped: succeeded as run 812" */
 function reasonText({ decision, why }) {
   const word = DECISIONS[decision] ?? decision;
-  const reason = (why ?? '').replace(/^(hit|held|runs): /, '');
+  const reason = (why ?? '').replace(/^(hit: |held: |runs: |joined )/, '');
   return reason ? `${word}: ${reason}` : word;
 }
 
@@ -1197,6 +1203,7 @@ function runsPanel(here, earlierRuns) {
   const more = button('Load earlier runs', () => attempt(earlierRuns), 'plain');
   const foot = el('div', { class: 'more' }, more);
   const { node } = panel('Runs', list, none, foot);
+  node.classList.add('first');
   return {
     node,
     update() {
@@ -1395,6 +1402,7 @@ function setLong(pre, text) {
 function textPanel(word, value) {
   const text = el('pre');
   const { node } = panel(word, text);
+  node.classList.add('first');
   return {
     node,
     update() {
@@ -1549,7 +1557,8 @@ function lineNode(line, { named, search }) {
   } else if (line.more) {
     text.append(el('span', { class: 'odd', title: 'the line goes on in the next' }, ' ↩'));
   }
-  const who = named ? el('span', { class: 'who cut' }, line.work ?? (line.source === 'flow' ? 'flow' : 'lw')) : null;
+  const who = !named ? null : line.work ? el('a', { class: 'who cut', href: workLink(line.work) }, line.work)
+    : el('span', { class: 'who cut' }, line.source === 'flow' ? 'flow' : 'lw');
   return el('div', { class: `line ${line.stream === 'err' ? 'err' : ''} ${named ? 'named' : ''}` }, at, who, text);
 }
 

@@ -31,9 +31,9 @@ class Control(http.client.HTTPConnection):
 class App:
     """One supervisor and what it needs."""
 
-    def __init__(self, folder, conf):
+    def __init__(self, folder, conf, name):
         self.folder = folder
-        self.conf = os.path.join(folder, "app.conf")
+        self.conf = os.path.join(folder, name)
         self.state = os.path.join(folder, "state")
         with open(self.conf, "w", encoding="utf-8") as file:
             file.write(conf)
@@ -92,9 +92,9 @@ class App:
 class Rig:
     """A test's folder, app and browser; everything is gone when it is left."""
 
-    def __init__(self, conf, **browser):
+    def __init__(self, conf, name="app.conf", **browser):
         self.folder = tempfile.mkdtemp(prefix="lw-page-")
-        self.app = App(self.folder, conf)
+        self.app = App(self.folder, conf, name)
         self.how = browser
         self.browser = None
 

@@ -27,7 +27,7 @@ function flow()
   lw.state.day = "2026-11-26"
   lw.schedule("daily"); lw.schedule("0 */6 * * *")
   inference:run()
-  local slot = os.time() // 9
+  local slot = os.time() // 9 % 1000
   local prices = fetch_prices:run("eu-" .. slot)
   if clean:run("eu-" .. slot).has_succeeded then evaluate:run{ split = "test", slot = slot // 2 } end
   report:run("2026-11-26", slot // 3)
@@ -38,7 +38,7 @@ end
 
 FONT = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
 <include>/etc/fonts/fonts.conf</include>
-<match><edit name="family" mode="prepend_first" binding="strong"><string>Inter</string></edit></match></fontconfig>"""
+<match><test name="family" compare="not_contains"><string>mono</string></test><test name="family" compare="not_contains"><string>Mono</string></test><edit name="family" mode="prepend_first" binding="strong"><string>Inter</string></edit></match></fontconfig>"""
 
 PLACES = [("overview", "#/"), ("work", "#/work/train_model"), ("run", None), ("output", "#/output")]
 SIZES = [(1280, 800), (360, 740)]
@@ -68,7 +68,7 @@ def main(folder, seconds):
     with open(fonts, "w", encoding="utf-8") as file:
         file.write(FONT)
     os.environ["FONTCONFIG_FILE"] = fonts
-    with Rig(CONF.replace("TROUBLE", "lw.state.trouble"), size=SIZES[0]) as rig:
+    with Rig(CONF.replace("TROUBLE", "lw.state.trouble"), name="daily-models.conf", size=SIZES[0]) as rig:
         rig.browser.open(rig.app.address())
         time.sleep(seconds)
         run = await_true("a run", lambda: run_of(rig, "train_model", "running"))
