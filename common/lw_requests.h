@@ -18,6 +18,7 @@
 	Q(MAY_WAIT, "wait",       "true: answer when the runs are over")                 \
 	Q(BRIEF,    "brief",      "true: only what a table shows")                       \
 	Q(USAGE,    "usage",      "true: with what the processes of works use")         \
+	Q(LEAN,     "brief",      "true: without results and reasons, and without long arguments") \
 	Q(LIMIT,    "limit",      "so many runs at most, 1 to 1000")                     \
 	Q(STAGE,    "stage",      "only runs in that stage")                             \
 	Q(SINCE,    "since",      "only what is not older, in seconds since 1970")       \
@@ -56,8 +57,9 @@ enum { LW_BODY_NONE = 0, LW_BODIES(LW_BODY_IS) };
 #undef LW_BODY_AT
 #undef LW_BODY_IS
 
-#define LW_BODY_CALL    (LW_BODY_ARGS | LW_BODY_KWARGS)
-#define LW_QUERY_FILTER (LW_QUERY_LIMIT | LW_QUERY_STAGE | LW_QUERY_SINCE | LW_QUERY_BEFORE)
+#define LW_BODY_CALL (LW_BODY_ARGS | LW_BODY_KWARGS)
+#define LW_QUERY_FILTER                                                                            \
+	(LW_QUERY_LEAN | LW_QUERY_LIMIT | LW_QUERY_STAGE | LW_QUERY_SINCE | LW_QUERY_BEFORE)
 #define LW_QUERY_LOGS                                                                              \
 	(LW_QUERY_LINES | LW_QUERY_FOLLOW | LW_QUERY_SINCE | LW_QUERY_RUN | LW_QUERY_STREAM |      \
 	 LW_QUERY_SEARCH)

@@ -318,13 +318,14 @@ static const char *const query_names[] = { LW_QUERIES(NAME) };
 static int (*const takers[LW_QUERIES_N])(struct ask *ask, const char *name, const char *value,
 					 struct lw_err *err) = {
 	[LW_QUERY_AT_WAIT] = take_wait,     [LW_QUERY_AT_MAY_WAIT] = take_wait,
-	[LW_QUERY_AT_BRIEF] = take_brief,   [LW_QUERY_AT_LIMIT] = take_limit,
-	[LW_QUERY_AT_STAGE] = take_stage,   [LW_QUERY_AT_SINCE] = take_since,
-	[LW_QUERY_AT_BEFORE] = take_before, [LW_QUERY_AT_KEEP] = take_keep,
-	[LW_QUERY_AT_DRY] = take_dry,       [LW_QUERY_AT_AFTER] = take_after,
-	[LW_QUERY_AT_USAGE] = take_usage,   [LW_QUERY_AT_LINES] = take_lines,
-	[LW_QUERY_AT_FOLLOW] = take_follow, [LW_QUERY_AT_RUN] = take_run,
-	[LW_QUERY_AT_STREAM] = take_stream, [LW_QUERY_AT_SEARCH] = take_search,
+	[LW_QUERY_AT_BRIEF] = take_brief,   [LW_QUERY_AT_LEAN] = take_brief,
+	[LW_QUERY_AT_LIMIT] = take_limit,   [LW_QUERY_AT_STAGE] = take_stage,
+	[LW_QUERY_AT_SINCE] = take_since,   [LW_QUERY_AT_BEFORE] = take_before,
+	[LW_QUERY_AT_KEEP] = take_keep,     [LW_QUERY_AT_DRY] = take_dry,
+	[LW_QUERY_AT_AFTER] = take_after,   [LW_QUERY_AT_USAGE] = take_usage,
+	[LW_QUERY_AT_LINES] = take_lines,   [LW_QUERY_AT_FOLLOW] = take_follow,
+	[LW_QUERY_AT_RUN] = take_run,       [LW_QUERY_AT_STREAM] = take_stream,
+	[LW_QUERY_AT_SEARCH] = take_search,
 };
 
 static int check_pair(struct ask *ask, int allowed, const char *name, const char *value,

@@ -84,6 +84,7 @@ struct wait {
 	char *why;
 	struct lw_slice rows; /* that the journal found, while finish() runs */
 	size_t count;         /* calls that were forgotten, or are retried */
+	bool brief;           /* of what the journal found */
 	bool waited;          /* the client wants to know how it ended */
 	bool for_end;         /* of the app: answered when the server closes */
 	json_t *body;         /* of a request that is served again, or NULL */

@@ -79,7 +79,7 @@ void api_do_work(struct ask *ask)
 
 /* ---- runs on record --------------------------------------------------------------------------- */
 
-static void describe_row(struct app *app, const struct run_row *row, struct lw_buf *out)
+static void describe_row(struct app *app, const struct run_row *row, bool brief, struct lw_buf *out)
 {
 	struct lw_err err;
 	struct run *run;
@@ -88,7 +88,10 @@ static void describe_row(struct app *app, const struct run_row *row, struct lw_b
 		lw_log(LW_LOG_ERROR, "%s", err.text);
 		return;
 	}
-	describe_run(run, NULL, NULL, out);
+	if (brief)
+		describe_run_briefly(run, out);
+	else
+		describe_run(run, NULL, NULL, out);
 	run_unref(run);
 }
 
@@ -103,7 +106,7 @@ static void finish_runs(struct wait *wait)
 	js_key(&out, "runs");
 	js_open(&out, '[');
 	while (rows.size > 0 && run_row_take(&rows, &row, &err) == 0)
-		describe_row(wait->app, &row, &out);
+		describe_row(wait->app, &row, wait->brief, &out);
 	js_close(&out, ']');
 	js_close(&out, '}');
 	api_answer(wait->request, &out);

@@ -132,6 +132,7 @@ struct wait *wait_new(struct ask *ask, void (*finish)(struct wait *wait))
 	wait->app = ask->app;
 	wait->work = ask->work;
 	wait->finish = finish;
+	wait->brief = ask->brief;
 	wait->waited = ask->wait;
 	ask->request->waiting = wait;
 	ask->request->gone = wait_gone;

@@ -8,6 +8,8 @@
 #include "schedule.h"
 #include "view.h"
 
+#define BRIEF_CALL_MAX 1024 /* bytes of a call that a list still shows */
+
 /* ---- the writer --------------------------------------------------------------------- */
 
 static void add(struct lw_buf *out, const char *text, size_t size)
@@ -646,6 +648,26 @@ void describe_run(const struct run *run, const char *decision, const char *why, 
 		describe_why(run, out);
 	describe_run_times(run, out);
 	describe_run_statuses(run, out);
+	js_close(out, '}');
+}
+
+void describe_run_briefly(const struct run *run, struct lw_buf *out)
+{
+	struct lw_slice positional = { 0 }, named = { 0 };
+
+	if (run->call.size <= BRIEF_CALL_MAX)
+		lw_call_parts(run->call, &positional, &named);
+	js_open(out, '{');
+	COUNT("id", run->id);
+	TEXT("work", run->work->config->name);
+	TEXT("stage", stage_name((enum stage)run->stage));
+	COUNT("attempt", run->attempt);
+	js_key(out, "args");
+	js_value(out, positional);
+	js_key(out, "kwargs");
+	js_value(out, named);
+	TEXT("error", failure(run));
+	describe_run_times(run, out);
 	js_close(out, '}');
 }
 

@@ -44,4 +44,7 @@ void describe_call(const struct run *run, struct lw_buf *out);
  * was made by. */
 void describe_run(const struct run *run, const char *decision, const char *why, struct lw_buf *out);
 
+/* What a list of thousands shows; the call only when it is short, else null. */
+void describe_run_briefly(const struct run *run, struct lw_buf *out);
+
 #endif

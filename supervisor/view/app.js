@@ -56,7 +56,9 @@ function brief(value) {
   return `{${keys.map((key) => `${JSON.stringify(key)}: ${brief(value[key])}`).join(', ')}}`;
 }
 
+/* A list leaves out the arguments of a long call. */
 function callText(call) {
+  if (call.args === null) return '(long arguments)';
   const named = Object.entries(call.kwargs ?? {}).map(([name, value]) => `${name}=${brief(value)}`);
   return [...(call.args ?? []).map(brief), ...named].join(', ');
 }
@@ -324,7 +326,7 @@ const reads = {
   },
   async runs() {
     const limit = record.oldest === Infinity ? 500 : 100;
-    const { runs } = await api('GET', `runs?limit=${limit}`);
+    const { runs } = await api('GET', `runs?brief=true&limit=${limit}`);
     if (record.oldest === Infinity) {
       noteOldest(record, runs, limit);
       chooseWindow(runs.at(-1)?.created ?? now());
@@ -795,7 +797,7 @@ function windowTools(place, more) {
 }
 
 async function loadEarlier() {
-  const { runs } = await api('GET', `runs?limit=1000&before=${record.oldest}`);
+  const { runs } = await api('GET', `runs?brief=true&limit=1000&before=${record.oldest}`);
   noteOldest(record, runs, 1000);
   runs.forEach(keepRun);
 }
@@ -1050,7 +1052,7 @@ function workView(name) {
 
   async function readList(before) {
     const limit = before ? 200 : 50;
-    const { runs } = await api('GET', workPath(name, `/runs?limit=${limit}${before ? `&before=${before}` : ''}`));
+    const { runs } = await api('GET', workPath(name, `/runs?brief=true&limit=${limit}${before ? `&before=${before}` : ''}`));
     const known = new Map([...here.runs, ...runs].map((run) => [run.id, run]));
     if (before || here.runs.length === 0) noteOldest(laneOf(name), runs, limit);
     here.runs = [...known.values()].sort((a, b) => b.id - a.id);

@@ -14,8 +14,8 @@ app { view = "127.0.0.1:0", interval = 1.0 }
 work "fetch_prices" { command = { "sh", "-c", "echo asking for {1}; sleep 0.4; echo got 1840 rows" }, parallel = true }
 work "clean" { command = { "sh", "-c", "echo reading {1}; sleep 0.7; echo 12 rows left out >&2; echo done" }, parallel = true }
 work "train_model" {
-  command = { "sh", "-c", [[i=0; while [ $i -lt 40 ]; do i=$((i+1)); printf 'epoch %d  loss=0.%03d  val=0.%03d\n' $i $((900 - i * 17)) $((905 - i * 15))
-    printf '{"lw": {"progress": 0.%02d}}\n' $((i * 2)) >&3; sleep 2; done]] },
+  command = { "sh", "-c", [[i=0; while [ $i -lt 99 ]; do i=$((i+1)); printf 'epoch %d  loss=0.%03d  val=0.%03d\n' $i $((900 - i * 7)) $((905 - i * 6))
+    printf '{"lw": {"progress": 0.%02d}}\n' $i >&3; sleep 4; done]] },
   parallel = true,
 }
 work "evaluate" { command = { "sh", "-c", "sleep 1.5; echo accuracy 0.93" }, parallel = true }
@@ -31,7 +31,7 @@ function flow()
   local prices = fetch_prices:run("eu-" .. slot)
   if clean:run("eu-" .. slot).has_succeeded then evaluate:run{ split = "test", slot = slot // 2 } end
   report:run("2026-11-26", slot // 3)
-  train_model:run{ lr = 0.1, epochs = 40 }
+  train_model:run{ lr = 0.1, epochs = 99 }
   if TROUBLE then publish:run{ name = "model-v3" } end
 end
 """
@@ -75,7 +75,7 @@ def main(folder, seconds):
         shoot(rig, folder, "", [(name, place or f"#/run/{run}") for name, place in PLACES])
         rig.browser.js("location.hash = '#/work/train_model'")
         rig.browser.press("Run…")
-        rig.browser.type("dialog textarea", '{"lr": 0.05, "epochs": 40}')
+        rig.browser.type("dialog textarea", '{"lr": 0.05, "epochs": 99}')
         time.sleep(1)
         rig.browser.shot(os.path.join(folder, "dialog-run.png"))
         rig.browser.press("Cancel", "dialog")

@@ -602,6 +602,29 @@ Test(http, the_runs_of_all_works_come_newest_first)
 	json_decref(json);
 }
 
+Test(http, a_brief_list_of_runs_leaves_out_long_calls_and_results)
+{
+	LW_AUTO(lw_free) char *text = calloc(1, 2000);
+	LW_AUTO(lw_free) char *body = NULL;
+	const json_t *runs;
+	json_t *json;
+
+	memset(text, 'x', 1999);
+	body = lw_format("{\"args\":[\"%s\"]}", text);
+	cr_assert_eq(exchange("POST", "works/train/run?wait=false", "{\"args\":[1]}", &json), 200);
+	json_decref(json);
+	cr_assert_eq(exchange("POST", "works/train/run?wait=false", body, &json), 200);
+	json_decref(json);
+	cr_assert_eq(exchange("GET", "runs?brief=true", "", &json), 200);
+	runs = json_object_get(json, "runs");
+	cr_expect(json_is_null(json_object_get(json_array_get(runs, 0), "args")));
+	cr_expect_eq(json_array_size(json_object_get(json_array_get(runs, 1), "args")), 1u);
+	cr_expect_str_eq(json_string_value(json_object_get(json_array_get(runs, 1), "work")),
+			 "train");
+	cr_expect_null(json_object_get(json_array_get(runs, 1), "result"));
+	json_decref(json);
+}
+
 Test(http, text_in_a_call_may_hold_a_nul)
 {
 	json_t *json;
