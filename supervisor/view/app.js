@@ -1331,7 +1331,7 @@ function runView(id) {
     nodes: [head, el('div', { class: 'split' }, left, right)],
     title: () => here.run ? `run ${id}, ${here.run.work}` : `run ${id}`,
     needs: ['run'],
-    polls: ['run', 'status'],
+    get polls() { return here.run !== null && !isOver(here.run.stage) ? ['run', 'status'] : ['status']; },
     reads: { run: readRun },
     get search() { return here.output?.search; },
     refused(error) { setText(says, `${error.message}${error.hint ? ` (${error.hint})` : ''}`); },
@@ -1938,12 +1938,22 @@ function deniedView() {
   };
 }
 
+/* "#/work/train%20model" to its parts; one that was mangled leads to the overview. */
+function place() {
+  const [name, ...rest] = location.hash.replace(/^#?\/?/, '').split('/');
+  try {
+    return [name, decodeURIComponent(rest.join('/'))];
+  } catch {
+    return ['', ''];
+  }
+}
+
 /* The view that the address names. */
 function go() {
-  const [name, ...rest] = location.hash.replace(/^#?\/?/, '').split('/');
+  const [name, subject] = place();
   view.leave?.();
   setHidden(document.getElementById('tip'), true);
-  view = state.link === 'denied' ? deniedView() : (VIEWS[name] ?? overview)(decodeURIComponent(rest.join('/')));
+  view = state.link === 'denied' ? deniedView() : (VIEWS[name] ?? overview)(subject);
   document.getElementById('main').replaceChildren(...view.nodes);
   scrollTo(0, 0);
   draw();

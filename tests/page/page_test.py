@@ -106,6 +106,14 @@ def test_a_page_whose_token_is_no_longer_good_says_so():
         rig.browser.complaints()  # the 401 itself
 
 
+def test_an_unknown_work_or_run_is_told_of():
+    with opened(ECHO + STILL) as rig:
+        for place, says in [("#/work/ecko", "did you mean 'echo'?"), ("#/run/99", "no run '99'"), ("#/run/x%", "All is well"), ("#/nowhere", "All is well")]:
+            go(rig, place)
+            rig.browser.sees(says, "main")
+        same([], [line for line in rig.browser.complaints() if "404" not in line and "400" not in line])
+
+
 # ---- steering ------------------------------------------------------------------------------------
 
 
