@@ -534,7 +534,7 @@ function workSays(work) {
   if (work.paused) return `paused by ${work.paused.by}`;
   switch (work.stage) {
     case 'running': return runningSays(work);
-    case 'failed': return `${ago(work.since)}: ${work.message || work.reason || 'failed'}`;
+    case 'failed': return `failed ${ago(work.since)}: ${work.message || work.reason || 'no reason given'}`;
     case 'succeeded': return `succeeded ${ago(work.since)}`;
     case 'stopped': return `${work.reason || 'stopped'} ${ago(work.since)}`;
     case 'pending': return `waiting${work.reason ? `: ${work.reason}` : ''} for ${span(now() - work.since)}`;
@@ -585,7 +585,7 @@ function colours() {
     const style = getComputedStyle(document.documentElement);
     palette = Object.fromEntries(['line', 'soft', 'faint', 'accent', 'succeeded', 'skipped', 'failed', 'stopped', 'waiting', 'card', 'hover']
       .map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
-    Object.assign(palette, { running: palette.accent, pending: palette.waiting });
+    Object.assign(palette, { running: palette.accent, pending: palette.waiting, font: style.fontFamily });
   }
   return palette;
 }
@@ -620,7 +620,7 @@ function drawAxis(canvas) {
   const end = now();
   const { step, times } = gridTimes(width, end);
   const form = step < MINUTE ? clockForm : undefined;
-  pen.font = '12px system-ui, sans-serif';
+  pen.font = `12px ${colours().font}`;
   pen.fillStyle = colours().soft;
   pen.textBaseline = 'middle';
   for (const at of times) {

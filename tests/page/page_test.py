@@ -366,6 +366,31 @@ end""" % os.path.join(BIN, "../examples/square")
         await_true("more runs", lambda: rig.browser.js("return document.querySelectorAll('.list.long li').length") >= 250)
 
 
+def test_it_asks_once_a_second_at_most_and_not_at_all_while_hidden():
+    busy = """
+work "tick" { command = { "true" }, parallel = true, cache_calls = false }
+function flow() tick:run() end"""
+    with opened(busy) as rig:
+        rig.browser.sees("ran", ".works")
+        rig.browser.js("""document.addEventListener("visibilitychange", () => { window.wasHidden ||= document.hidden; });
+            window.asked = []; const before = window.fetch;
+            window.fetch = (...all) => { window.asked.push([performance.now(), document.hidden]); return before(...all); };""")
+        await_true("five requests", lambda: rig.browser.js("return window.asked.length") >= 5)
+        times = [at for at, _ in rig.browser.js("return window.asked")]
+        same([], [later - at for at, later in zip(times, times[1:]) if later - at < 990])
+        page = rig.browser.do("GET", "/window")
+        other = rig.browser.do("POST", "/window/new", {"type": "tab"})["handle"]
+        rig.browser.do("POST", "/window", {"handle": other})
+        ran = rig.app.ask("GET", "works/tick")["misses"]
+        await_true("three runs more", lambda: rig.app.ask("GET", "works/tick")["misses"] >= ran + 3)
+        rig.browser.do("DELETE", "/window")
+        rig.browser.do("POST", "/window", {"handle": page})
+        same(True, rig.browser.js("return window.wasHidden"))
+        same([], [at for at, hidden in rig.browser.js("return window.asked") if hidden])
+        seen = rig.browser.js("return window.asked.length")
+        await_true("requests when it is seen again", lambda: rig.browser.js("return window.asked.length") > seen)
+
+
 # ---- for everybody ----------------------------------------------------------------------------------
 
 

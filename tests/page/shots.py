@@ -36,10 +36,6 @@ function flow()
 end
 """
 
-FONT = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
-<include>/etc/fonts/fonts.conf</include>
-<match><test name="family" compare="not_contains"><string>mono</string></test><test name="family" compare="not_contains"><string>Mono</string></test><edit name="family" mode="prepend_first" binding="strong"><string>Inter</string></edit></match></fontconfig>"""
-
 PLACES = [("overview", "#/"), ("work", "#/work/train_model"), ("run", None), ("output", "#/output")]
 SIZES = [(1280, 800), (360, 740)]
 
@@ -64,12 +60,9 @@ def run_of(rig, work, stage):
 
 def main(folder, seconds):
     os.makedirs(folder, exist_ok=True)
-    fonts = os.path.join(folder, "fonts.conf")
-    with open(fonts, "w", encoding="utf-8") as file:
-        file.write(FONT)
-    os.environ["FONTCONFIG_FILE"] = fonts
     with Rig(CONF.replace("TROUBLE", "lw.state.trouble"), name="daily-models.conf", size=SIZES[0]) as rig:
         rig.browser.open(rig.app.address())
+        rig.browser.js("document.documentElement.style.fontFamily = 'Inter, system-ui'")  # if it is there (fonts-inter)
         time.sleep(seconds)
         run = await_true("a run", lambda: run_of(rig, "train_model", "running"))
         shoot(rig, folder, "", [(name, place or f"#/run/{run}") for name, place in PLACES])
@@ -90,8 +83,7 @@ def main(folder, seconds):
         rig.browser.js("location.hash = '#/'")
         time.sleep(4)
         rig.browser.shot(os.path.join(folder, "lost-1280-light.png"))
-        rig.app.start()
-    os.remove(fonts)
+        rig.app.start()  # it stops the works
 
 
 if __name__ == "__main__":
