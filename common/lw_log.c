@@ -88,6 +88,16 @@ struct pair {
 	struct lw_slice key, value;
 };
 
+/* Behind a value in quotes: those within it are escaped, or have no blank behind them. */
+static const char *end_of_quote(const char *value)
+{
+	for (const char *at = value; *at != '\0'; at++)
+		if (at[0] == '"' && (at[1] == ' ' || at[1] == '\0') &&
+		    (at == value || at[-1] != '\\'))
+			return at;
+	return NULL;
+}
+
 /* The pair that this word begins, if it is one: key=value, or key="some words". */
 static bool read_pair(const char *word, struct pair *ret_pair)
 {
@@ -96,16 +106,9 @@ static bool read_pair(const char *word, struct pair *ret_pair)
 
 	if (size == 0 || word[size] != '=')
 		return false;
-	if (*value == '"') {
-		value++;
-		end = strstr(value, "\" ");
-		if (end == NULL)
-			end = strrchr(value, '"');
-		if (end == NULL)
-			return false;
-	} else {
-		end = value + strcspn(value, " ");
-	}
+	end = *value == '"' ? end_of_quote(++value) : value + strcspn(value, " ");
+	if (end == NULL)
+		return false;
 	ret_pair->key = (struct lw_slice){ (const uint8_t *)word, size };
 	ret_pair->value = (struct lw_slice){ (const uint8_t *)value, (size_t)(end - value) };
 	return true;

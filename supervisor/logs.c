@@ -119,25 +119,32 @@ static void see_name(struct logs *logs, const char *name)
 		logs->width = size;
 }
 
+/* Takes the first line of it. False: that had no end, nothing is left. */
+static bool take_line(struct lw_slice *text, struct lw_slice *ret_line)
+{
+	const uint8_t *end = text->size == 0 ? NULL : memchr(text->data, '\n', text->size);
+	size_t size = end != NULL ? (size_t)(end - text->data) : text->size;
+
+	*ret_line = (struct lw_slice){ text->data, size };
+	size += end != NULL;
+	*text = (struct lw_slice){ size > 0 ? text->data + size : text->data, text->size - size };
+	return end != NULL;
+}
+
 static void print_lines(struct logs *logs, int which, const char *who, struct lw_slice text)
 {
 	LW_AUTO_BUF head = { 0 };
+	struct lw_slice line;
+	bool more;
 
 	if (logs->prefix) {
 		see_name(logs, who);
 		write_head(logs, who, &head);
 	}
-	for (;;) {
-		const uint8_t *end = text.size == 0 ? NULL : memchr(text.data, '\n', text.size);
-		struct lw_slice line = { text.data,
-					 end == NULL ? text.size : (size_t)(end - text.data) };
-
+	do {
+		more = take_line(&text, &line);
 		console_line(logs->consoles[which], lw_buf_slice(&head), line);
-		if (end == NULL)
-			return;
-		text.data += line.size + 1;
-		text.size -= line.size + 1;
-	}
+	} while (more);
 }
 
 /* ---- the file of flow and supervisor ---------------------------------------------------- */
@@ -170,23 +177,19 @@ static void on_keep_own(struct loop_task *task)
 static void keep_own(struct logs *logs, int which, struct lw_slice text)
 {
 	const struct lw_logfile_line like = { .at = wall(), .err = which == ERR };
+	struct lw_slice line;
+	bool more;
 
 	loop_post(logs->loop, LOOP_END, &logs->keep_own);
 	log_batch_like(&logs->own, &like);
-	for (;;) {
-		const uint8_t *end = text.size == 0 ? NULL : memchr(text.data, '\n', text.size);
-		struct lw_slice line = { text.data,
-					 end == NULL ? text.size : (size_t)(end - text.data) };
-
-		if (logs->own.bytes.size > OWN_MOST || !log_batch_add(&logs->own, line, false)) {
-			write_batch(&logs->own);
-			(void)log_batch_add(&logs->own, line, false);
-		}
-		if (end == NULL)
-			return;
-		text.data += line.size + 1;
-		text.size -= line.size + 1;
-	}
+	do {
+		more = take_line(&text, &line);
+		if (logs->own.bytes.size < OWN_MOST && log_batch_add(&logs->own, line, false))
+			continue;
+		write_batch(&logs->own);
+		log_batch_like(&logs->own, &like); /* writing may have had something to say */
+		(void)log_batch_add(&logs->own, line, false);
+	} while (more);
 }
 
 void logs_print(struct logs *logs, const char *line, size_t size)
@@ -259,40 +262,30 @@ static void put_line(struct stream *stream, const uint8_t *line, size_t size)
 		     (struct lw_slice){ line, size });
 }
 
-/* The line that these bytes begin with; *ret_size: with its end. False: it has none. */
-static bool cut_line(const uint8_t *bytes, size_t size, struct lw_slice *ret_line, size_t *ret_size)
-{
-	const uint8_t *end = memchr(bytes, '\n', size);
-
-	*ret_line = (struct lw_slice){ bytes, end != NULL ? (size_t)(end - bytes) : size };
-	*ret_size = ret_line->size + (end != NULL);
-	return end != NULL;
-}
-
 /* Whole lines, and what may stand behind the last of them (`last`: which is all that comes), to the
  * queue of the console and the batch for the file. As many bytes as found room in that. */
-static size_t feed(struct stream *stream, const uint8_t *bytes, size_t size, bool last)
+static size_t feed(struct stream *stream, struct lw_slice text, bool last)
 {
 	const struct output *output = stream->output;
 	struct log_batch *batch = &output->logs->batch;
+	size_t size = text.size;
 	const struct lw_logfile_line like = {
 		.at = wall(), .pid = output->pid, .run = output->run, .err = stream->which == ERR
 	};
-	size_t done = 0, part;
+	struct lw_slice rest = text, line;
 
 	batch->file = output->file;
 	log_batch_like(batch, &like);
-	while (done < size) {
-		struct lw_slice line;
-		bool whole = cut_line(bytes + done, size - done, &line, &part);
+	while (text.size > 0) {
+		bool whole = take_line(&rest, &line);
 
 		if (!log_batch_add(batch, line, !whole && !last))
 			break;
 		put_line(stream, line.data, line.size);
-		done += part;
+		text = rest;
 	}
-	log_file_printed(output->file, done);
-	return done;
+	log_file_printed(output->file, size - text.size);
+	return size - text.size;
 }
 
 /* ---- reading ------------------------------------------------------------------------------ */
@@ -380,15 +373,15 @@ static void finish(struct stream *stream, struct taking *taking)
 {
 	struct logs *logs = stream->output->logs;
 	size_t there = look(stream), size = (size_t)taking->size;
+	struct lw_slice text = { .data = logs->bytes }, line;
 
 	if (there < size || XXH3_64bits(logs->bytes, size) != taking->hash) {
 		taking->size = 0;
 		return;
 	}
-	for (size_t done = 0, part; taking->told == 0 && done < size; done += part) {
-		struct lw_slice line;
-
-		(void)cut_line(logs->bytes + done, size - done, &line, &part);
+	text.size = taking->told == 0 ? size : 0;
+	while (text.size > 0) {
+		(void)take_line(&text, &line);
 		put_line(stream, line.data, line.size);
 	}
 	console_push(logs->consoles[stream->which], note_told, taking);
@@ -471,7 +464,7 @@ static bool read_up_to(struct stream *stream, size_t most, bool last)
 		stream->left = there - size;
 		if (size == 0)
 			return false;
-		size = feed(stream, logs->bytes, size, last);
+		size = feed(stream, (struct lw_slice){ logs->bytes, size }, last);
 		say(stream, size);
 		most -= size < most ? size : most;
 	}

@@ -2,10 +2,12 @@
 /* test_log.c - levels, the sink, one line an event. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <jansson.h>
 #include <regex.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "lw_buf.h"
 #include "lw_log.h"
 
 struct seen {
@@ -117,4 +119,51 @@ Test(log, without_a_sink_a_line_goes_to_standard_error_with_time_and_level)
 		     0);
 	cr_assert_eq(regexec(&pattern, text, 0, NULL, 0), 0, "%s", text);
 	regfree(&pattern);
+}
+
+/* ---- as JSON -------------------------------------------------------------------------------- */
+
+/* Behind the time. */
+static void expect_json(const char *line, const char *wanted)
+{
+	LW_AUTO_BUF out = { 0 };
+	const char *text;
+	json_t *json;
+
+	lw_log_print_json(LW_LOG_WARNING, line, &out);
+	text = lw_buf_text(&out);
+	cr_expect_eq(strncmp(text, "{\"at\":", 6), 0);
+	cr_expect_str_eq(strchr(text, ','), wanted);
+	json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	cr_expect_not_null(json, "%s", text);
+	json_decref(json);
+}
+
+#define LEVEL ",\"level\":\"warning\",\"message\":"
+
+Test(log, as_json_a_line_has_its_level_all_of_its_text_and_each_pair)
+{
+	expect_json("", LEVEL "\"\"}");
+	expect_json("no pairs here", LEVEL "\"no pairs here\"}");
+	expect_json("work=a pid=812 is gone",
+		    LEVEL "\"work=a pid=812 is gone\",\"work\":\"a\",\"pid\":812}");
+	expect_json("audit uid=0 call=\"(value=1, x=\\\"y\\\")\" done", LEVEL
+		    "\"audit uid=0 call=\\\"(value=1, x=\\\\\\\"y\\\\\\\")\\\" done\",\"uid\":0,"
+		    "\"call\":\"(value=1, x=\\\\\\\"y\\\\\\\")\"}");
+	expect_json("reason=\"it's \"so\"",
+		    LEVEL "\"reason=\\\"it's \\\"so\\\"\",\"reason\":\"it's \\\"so\"}");
+	expect_json("from=BUSY on= signal=9",
+		    LEVEL "\"from=BUSY on= signal=9\",\"from\":\"BUSY\",\"on\":\"\",\"signal\":9}");
+}
+
+Test(log, as_json_nothing_in_a_line_replaces_a_field_or_breaks_the_object)
+{
+	expect_json("level=x at=1 message=no work=a work=b",
+		    LEVEL "\"level=x at=1 message=no work=a work=b\",\"work\":\"a\"}");
+	expect_json("=x A=1 a-b=2 'k'=3", LEVEL "\"=x A=1 a-b=2 'k'=3\"}");
+	expect_json("id=007 big=12345678901234567890 f=1.5 n=-1",
+		    LEVEL "\"id=007 big=12345678901234567890 f=1.5 n=-1\",\"id\":\"007\","
+			  "\"big\":\"12345678901234567890\",\"f\":\"1.5\",\"n\":\"-1\"}");
+	expect_json("a=\"no end", LEVEL "\"a=\\\"no end\"}");
+	expect_json("bytes=\xff\xfe", LEVEL "\"bytes=??\",\"bytes\":\"??\"}");
 }
