@@ -203,7 +203,7 @@ TEST(other_limits_hold_when_app_conf_is_read_again_and_who_left_it_keeps_his_fil
 	AWAIT(count_kept("stays", "1000") == 1 && size_of("stays.log.2") > 0);
 	CHECK(size_of("stays.log") <= 8000 && size_of("stays.log.1") <= 8000);
 	CHECK_INT(size_of("stays.log.3"), -1);
-	CHECK_INT(rig_http("GET", "/api/v1/works/leaves", NULL).status, 404);
+	AWAIT(rig_http("GET", "/api/v1/works/leaves", NULL).status == 404);
 	CHECK_HAS(rig_ctl("logs", "leaves", "-n", "1", NULL).out, " leaves | 1000\n");
 	rig_down(proc);
 }
