@@ -83,6 +83,10 @@ Test(lwctl, what_is_wrong_with_an_option_is_said)
 		{ { "lwctl", "--before", "9999999999999999999" }, "the number of a run" },
 		{ { "lwctl", "--older-than", "7" }, "a number and a unit" },
 		{ { "lwctl", "--dry-run=yes" }, "takes no value" },
+		{ { "lwctl", "-n", "-1" }, "'--lines' takes a number, or all, not '-1'" },
+		{ { "lwctl", "--run", "0" }, "'--run' takes the number of a run" },
+		{ { "lwctl", "--stream", "both" }, "out or err, not 'both'" },
+		{ { "lwctl", "-f=yes" }, "takes no value" },
 	};
 	/* clang-format on */
 
@@ -854,4 +858,92 @@ Test(lwctl, the_manual_of_the_supervisor_has_the_options_of_its_help_in_their_or
 
 	cr_assert_neq(help[0], '\0');
 	cr_expect_str_eq(manual, help);
+}
+
+/* ---- what was printed ------------------------------------------------------------------------- */
+
+/* The lines of JSON come in two pieces, cut anywhere. */
+static void expect_log(size_t width, bool colour, const char *json, const char *wanted)
+{
+	for (size_t cut = 0; cut <= strlen(json); cut++) {
+		struct lw_slice first = { (const uint8_t *)json, cut };
+		struct lw_slice rest = { (const uint8_t *)json + cut, strlen(json) - cut };
+		struct log_printer printer;
+		struct lw_err err = { 0 };
+		char *text = NULL;
+		size_t size;
+
+		log_printer_init(&printer, false);
+		printer.screen = (struct screen){ .out = open_memstream(&text, &size),
+						  .width = width,
+						  .colour = colour,
+						  .now = 1764115561 };
+		cr_assert_eq(log_printer_take(&printer, first, &err), 0, "%s", err.text);
+		cr_assert_eq(log_printer_take(&printer, rest, &err), 0, "%s", err.text);
+		fclose(printer.screen.out);
+		cr_assert_str_eq(text, wanted);
+		log_printer_done(&printer);
+		free(text);
+	}
+}
+
+#define OBJECT(at, work, source, text)                                                             \
+	"{\"at\":" at ",\"work\":" work ",\"source\":\"" source                                    \
+	"\",\"pid\":1,\"run\":null,\"stream\":\"out\",\"text\":\"" text "\"}\n"
+
+Test(lwctl, a_line_that_was_printed_has_its_time_and_the_name_of_its_work)
+{
+	setenv("TZ", "UTC", 1);
+	tzset();
+	expect_log(0, false,
+		   OBJECT("1764115561.123456", "\"a\"", "work", "one")
+			   OBJECT("1764115562.5", "null", "flow", "two")
+				   OBJECT("1764029161.0", "\"a\"", "work", ""),
+		   "00:06:01 a | one\n00:06:02 flow | two\n2025-11-25 00:06:01 a    | \n");
+	expect_log(80, true, OBJECT("1764115561.0", "\"a\"", "work", "x"),
+		   "00:06:01 \033[95ma |\033[0m x\n");
+}
+
+Test(lwctl, a_terminal_is_not_steered_by_what_a_work_printed_but_a_file_gets_all_of_it)
+{
+	setenv("TZ", "UTC", 1);
+	tzset();
+	expect_log(80, false,
+		   OBJECT("1764115561.0", "\"a\\u001b[1m\"", "work",
+			  "\\u001b]0;x\\u0007 \\tt\\u00e4\\u0080\\u0000.\\r"),
+		   "00:06:01 a?[1m | ?]0;x? \tt\xc3\xa4??.\n");
+	expect_log(0, false, OBJECT("1764115561.0", "\"a\"", "work", "\\u001b[1m\\tx\\r"),
+		   "00:06:01 a | \033[1m\tx\r\n");
+}
+
+Test(lwctl, lines_that_are_no_json_end_it)
+{
+	static const char text[] = "no json\n";
+	struct log_printer printer;
+	struct lw_err err = { 0 };
+
+	log_printer_init(&printer, false);
+	cr_expect_eq(log_printer_take(&printer,
+				      (struct lw_slice){ (const uint8_t *)text, sizeof(text) - 1 },
+				      &err),
+		     -EBADMSG);
+	log_printer_done(&printer);
+}
+
+Test(lwctl, the_question_for_lines_is_encoded)
+{
+	static const char *const argv[] = { "lwctl",    "logs",     "a/b", "-f",    "-n",
+					    "all",      "--search", "a&b", "--run", "7",
+					    "--stream", "err",      NULL };
+	const char *room[16];
+	struct options options;
+	struct lw_err err = { 0 };
+
+	cr_assert_eq(parse(argv, room, &options, &err), 0, "%s", err.text);
+	LW_AUTO(lw_free) char *path = logs_path(&options, "a/b");
+	LW_AUTO(lw_free) char *all = logs_path(&(struct options){ 0 }, NULL);
+
+	cr_expect_str_eq(path, "/api/v1/works/a%2Fb/logs?lines=all&follow=true&run=7&stream=err&"
+			       "search=a%26b");
+	cr_expect_str_eq(all, "/api/v1/logs");
 }
