@@ -42,7 +42,10 @@ bool worker_signal(struct worker *worker, int number)
 		return kill(worker->pid, number) == 0;
 	if (worker->fd < 0 || worker_in_hand(worker) == NULL)
 		return false;
-	worker_send_now(worker, &msg);
+	if (journal_waits(&worker->commit))
+		worker_send(worker, &msg); /* behind the run, if that has not left */
+	else
+		worker_send_now(worker, &msg);
 	return true;
 }
 

@@ -690,6 +690,9 @@ static void pass_on(struct command *command, uint64_t number)
 {
 	char text[80];
 
+	if (command->phase == IDLE && command->next.set &&
+	    !command->stopping) /* it came with its run */
+		begin(command);
 	if (command->pid == 0 || number > (uint64_t)SIGRTMAX ||
 	    kill(command->pid, (int)number) == 0)
 		return;
