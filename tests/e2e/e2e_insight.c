@@ -134,6 +134,16 @@ TEST(what_the_processes_of_a_work_use_is_told_when_asked_for)
 	rig_down(proc);
 }
 
+static size_t works_looked_at(void)
+{
+	json_t *works = rig_at(rig_http("GET", "/api/v1/works?usage=true", NULL).json, "works");
+	json_t *work;
+	size_t i, known = 0;
+
+	json_array_foreach(works, i, work) known += rig_number(work, "usage.processes") == 1;
+	return known;
+}
+
 TEST(many_works_are_looked_at_in_several_turns)
 {
 	struct rig_proc *proc =
@@ -142,17 +152,8 @@ TEST(many_works_are_looked_at_in_several_turns)
 		       "end\n"
 		       "function flow() end\n",
 		       NULL);
-	json_t *works, *work;
-	size_t i, known = 0;
 
-	AWAIT(rig_is(rig_work("w150"), "processes.0.state", "idle"));
-	while (known < 150) {
-		works = rig_at(rig_http("GET", "/api/v1/works?usage=true", NULL).json, "works");
-		known = 0;
-		json_array_foreach(works, i, work) known +=
-			rig_number(work, "usage.processes") == 1;
-		AWAIT(true);
-	}
+	AWAIT(works_looked_at() == 150);
 	rig_down(proc);
 }
 
