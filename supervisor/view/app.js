@@ -1688,7 +1688,7 @@ function pairAhead(text) {
   }
   const after = text.slice(pair[0].length);
   const size = /^[[{]/.test(after) ? bracketsEnd(after) : after.match(/^"(?:[^"\\]|\\.)*"|^\S*/)[0].length;
-  return { named: { [pair[1]]: JSON.parse(wordValue(after.slice(0, size)), undefined) }, size: pair[0].length + size };
+  return { named: { [pair[1]]: parse(wordValue(after.slice(0, size))) }, size: pair[0].length + size };
 }
 
 /* A word as JSON: what is no JSON is a text. */
@@ -1896,17 +1896,17 @@ const VIEWS = { '': overview, work: workView, run: runView, output: outputView }
 
 let view = { nodes: [], needs: [], polls: [], update() {} };
 
-const top_ = (() => {
-  const name = el('span', { class: 'cut' }, 'lw'), link = el('span', {}, ''), state_ = el('div', { class: 'link' }, link);
+const topBar = (() => {
+  const name = el('span', { class: 'cut' }, 'lw'), link = el('span', {}, ''), connection = el('div', { class: 'link' }, link);
   const pages = [el('a', { href: '#/' }, 'Works'), el('a', { href: '#/output' }, 'Output')];
   document.getElementById('top').append(el('a', { class: 'name cut', href: '#/' }, el('img', { src: '/view/icon.svg', alt: '' }), name),
-    el('nav', { 'aria-label': 'Pages' }, ...pages), state_, el('button', { type: 'button', class: 'help', 'aria-label': 'Keys', onclick: showKeys }, '?'));
+    el('nav', { 'aria-label': 'Pages' }, ...pages), connection, el('button', { type: 'button', class: 'help', 'aria-label': 'Keys', onclick: showKeys }, '?'));
   return {
     update() {
       const words = { new: 'connecting', live: 'live', lost: 'no connection', denied: 'no access' };
       if (state.app) setText(name, appName());
       setText(link, words[state.link]);
-      setClass(state_, `link ${state.link}`);
+      setClass(connection, `link ${state.link}`);
       pages.forEach((page) => page.toggleAttribute('aria-current', page.hash === (location.hash || '#/')));
     },
   };
@@ -1969,7 +1969,7 @@ function draw() {
 function drawNow() {
   drawing = 0;
   limitRecord();
-  top_.update();
+  topBar.update();
   banners();
   view.update();
   const title = view.title() ?? '';

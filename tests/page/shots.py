@@ -1,6 +1,6 @@
 """shots.py FOLDER - pictures of the page: phone and desk, light and dark, well and in trouble.
 
-For who changes the page: look at each of them. docs/page.png is overview-1280-light.png.
+For who changes the page: look at each of them. docs/page.png is page.png.
 """
 import os
 import sys
@@ -43,7 +43,7 @@ SIZES = [(1280, 800), (360, 740)]
 def shoot(rig, folder, kind, places):
     for size in SIZES:
         rig.browser.resize(*size)
-        for scheme in ["light", "dark"]:
+        for scheme in ["dark", "light"]:
             rig.browser.colours(scheme)
             for name, place in places:
                 rig.browser.js("location.hash = arguments[0]", place)
@@ -66,6 +66,11 @@ def main(folder, seconds):
         time.sleep(seconds)
         run = await_true("a run", lambda: run_of(rig, "train_model", "running"))
         shoot(rig, folder, "", [(name, place or f"#/run/{run}") for name, place in PLACES])
+        rig.browser.resize(1280, 912)
+        rig.browser.js("location.hash = '#/'")
+        time.sleep(1.3)
+        rig.browser.shot(os.path.join(folder, "page.png"))
+        rig.browser.resize(*SIZES[0])
         rig.browser.js("location.hash = '#/work/train_model'")
         rig.browser.press("Run…")
         rig.browser.type("dialog textarea", '{"lr": 0.05, "epochs": 99}')
