@@ -166,6 +166,8 @@ static bool read_stamp(struct cursor *cursor, int64_t *ret_at)
 		if (!read_number(cursor, fields[i].digits, &f[i]) ||
 		    !read_word(cursor, fields[i].behind))
 			return false;
+	if (f[1] < 1 || f[1] > 12 || f[2] < 1 || f[2] > 31 || f[3] > 23 || f[4] > 59 || f[5] > 59)
+		return false;
 	parts.tm_year = (int)f[0] - 1900;
 	parts.tm_mon = (int)f[1] - 1;
 	parts.tm_mday = (int)f[2];

@@ -12,6 +12,7 @@
 #include "fuzz.h"
 #include "lw_call.h"
 #include "lw_frame.h"
+#include "lw_logfile.h"
 #include "lw_proto.h"
 #include "run.h"
 #include "store.h"
@@ -603,6 +604,38 @@ static void batch_seed(void)
 	write_seed("batch", "one of each", lw_buf_slice(&batch));
 }
 
+/* ---- files of what was printed --------------------------------------------------------------------- */
+
+static void log_seeds(void)
+{
+	static const struct lw_logfile_line lines[] = {
+		{ .at = INT64_C(1764115561123456), .pid = 812, .run = 1 },
+		{ .at = INT64_C(1764115561123456), .pid = 812, .run = 1, .err = true },
+		{ .at = INT64_C(1764115562000000), .pid = 812, .more = true },
+		{ .at = INT64_C(1764115562000000), .err = true },
+	};
+	static const uint8_t heads[][3] = {
+		{ 0, 255, 0 }, { 128, 3, 0 }, { 255, 2, 1 }, { 60, 5, 2 }, { 128, 1, 16 }
+	};
+
+	for (size_t i = 0; i < LW_COUNT(heads); i++) {
+		LW_AUTO_BUF seed = { 0 };
+		char name[16];
+
+		lw_buf_add(&seed, heads[i], sizeof(heads[i]));
+		for (size_t k = 0; k < 3 * LW_COUNT(lines); k++) {
+			char head[LW_LOGFILE_HEAD_MAX];
+
+			lw_buf_add(&seed, head, lw_logfile_head(&lines[k % LW_COUNT(lines)], head));
+			lw_buf_printf(&seed, "line %zu%s", k,
+				      k == 5 ? "\nno line of ours\n\n" : "\n");
+		}
+		seed.size -= i % 3; /* its end is torn */
+		snprintf(name, sizeof(name), "%zu", i);
+		write_seed("logread", name, lw_buf_slice(&seed));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const char *const binary[] = { "frame", "message", "call", "row", "batch" };
@@ -635,6 +668,7 @@ int main(int argc, char **argv)
 	request_dictionary("api");
 	row_seeds();
 	batch_seed();
+	log_seeds();
 	printf("%zu seeds\n", count);
 	return 0;
 }
