@@ -238,14 +238,31 @@ static bool dies_at(const char *what, int n)
 	return died;
 }
 
-TEST(wherever_the_supervisor_dies_every_line_is_kept_once)
+static void dies_everywhere(const char *what)
 {
-	static const char *const calls[] = { "before write", "after write", "before splice",
-					     "after splice", "after tee" };
+	for (int n = 1; n <= 24 && dies_at(what, n); n++)
+		;
+}
 
-	for (size_t i = 0; i < LW_COUNT(calls); i++)
-		for (int n = 1; n <= 24 && dies_at(calls[i], n); n++)
-			;
+TEST(a_supervisor_that_dies_before_any_write_keeps_every_line_once)
+{
+	dies_everywhere("before write");
+}
+
+TEST(a_supervisor_that_dies_behind_any_write_keeps_every_line_once)
+{
+	dies_everywhere("after write");
+}
+
+TEST(a_supervisor_that_dies_before_it_takes_lines_out_keeps_every_line_once)
+{
+	dies_everywhere("after tee");
+	dies_everywhere("before splice");
+}
+
+TEST(a_supervisor_that_dies_when_it_took_lines_out_keeps_every_line_once)
+{
+	dies_everywhere("after splice");
 }
 
 TEST(a_flood_that_several_supervisors_were_killed_in_is_kept_once)
