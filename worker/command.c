@@ -82,6 +82,7 @@ struct command {
 	enum phase phase;
 	uint64_t run, attempt;
 	pid_t pid;
+	bool is_new; /* it was started just now */
 	bool exited; /* `status` is known */
 	bool alone;  /* the last wait said that we have no child */
 	int status;
@@ -451,6 +452,8 @@ static int start(struct command *command, struct lw_err *err)
 	return r;
 }
 
+static void read_signals(struct command *command);
+
 static void begin(struct command *command)
 {
 	struct lw_err err = { 0 };
@@ -468,6 +471,10 @@ static void begin(struct command *command)
 		report_failure(command, "failed", err.text);
 	else
 		command->phase = RUNNING;
+	/* A stop signal that is here by now may have come before the command was: to us alone. */
+	command->is_new = true;
+	read_signals(command);
+	command->is_new = false;
 }
 
 /* ---- the rest of the tree --------------------------------------------------------------------- */
@@ -613,7 +620,7 @@ static void stop_by_signal(struct command *command, int number, pid_t sender)
 	if (command->phase != RUNNING || (command->forwarded & (1ull << number)) != 0)
 		return;
 	command->forwarded |= 1ull << number;
-	signal_tree(command, number, !supervisor);
+	signal_tree(command, number, !supervisor || command->is_new);
 }
 
 /* The stop signal follows a STOP; TERM goes out only if it does not. */
