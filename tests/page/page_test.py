@@ -5,6 +5,7 @@
 Every test ends with a look at the browser's console: it has to be empty.
 """
 import os
+import resource
 import sys
 import time
 
@@ -318,6 +319,18 @@ def test_a_lost_supervisor_is_told_of_and_regained():
         same("", rig.browser.text(".banners"))
         refused = [line for line in rig.browser.complaints() if "ERR_" not in line]
         same([], refused)
+
+
+def test_a_record_that_cannot_be_written_is_the_first_thing_told():
+    with opened(ECHO + STILL) as rig:
+        most = resource.prlimit(rig.app.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(rig.app.process.pid, resource.RLIMIT_FSIZE, (4096, most[1]))
+        rig.app.ask("POST", "works/echo/run?wait=false", {"args": ["moon"]})
+        rig.browser.sees("The record cannot be written, so no run starts", ".banners")
+        rig.browser.sees("Nothing starts", ".verdict")
+        resource.prlimit(rig.app.process.pid, resource.RLIMIT_FSIZE, most)
+        rig.browser.sees("All is well", ".verdict")
+        rig.browser.sees("1 ran", ".works")
 
 
 # ---- many ------------------------------------------------------------------------------------------
