@@ -48,18 +48,39 @@ static const char *kept(const char *name)
 	return text;
 }
 
-/* The next line of a text that is kept; false: that was the last. */
-static bool next_line(const char **at, struct lw_logfile_line *ret_line)
+static struct lw_slice lines_of(const char *text)
 {
-	const char *end = strchr(*at, '\n');
+	return (struct lw_slice){ (const uint8_t *)text, strlen(text) };
+}
+
+/* The next line of what is kept; false: that was the last. Texts are long, and with sanitizers strchr()
+ * and strtol() look at all of them. */
+static bool next_line(struct lw_slice *rest, struct lw_logfile_line *ret_line)
+{
+	const uint8_t *end = rest->size > 0 ? memchr(rest->data, '\n', rest->size) : NULL;
+	struct lw_slice line = { rest->data, end != NULL ? (size_t)(end - rest->data) : 0 };
 
 	if (end == NULL)
 		return false;
-	if (!lw_logfile_parse((struct lw_slice){ (const uint8_t *)*at, (size_t)(end - *at) },
-			      ret_line))
-		rig_fail(__FILE__, __LINE__, "no line of ours: %.*s", (int)(end - *at), *at);
-	*at = end + 1;
+	if (!lw_logfile_parse(line, ret_line))
+		rig_fail(__FILE__, __LINE__, "no line of ours: %.*s", (int)line.size,
+			 (const char *)line.data);
+	*rest = (struct lw_slice){ end + 1, rest->size - line.size - 1 };
 	return true;
+}
+
+/* Takes a number and what stands behind it. */
+static long next_number(struct lw_slice *text)
+{
+	long number = 0;
+
+	for (; text->size > 0 && *text->data >= '0' && *text->data <= '9'; text->size--)
+		number = number * 10 + (*text->data++ - '0');
+	if (text->size > 0) {
+		text->size--;
+		text->data++;
+	}
+	return number;
 }
 
 static bool text_is(const struct lw_logfile_line *line, const char *text)
@@ -70,7 +91,7 @@ static bool text_is(const struct lw_logfile_line *line, const char *text)
 
 static size_t count_kept(const char *name, const char *part)
 {
-	const char *at = kept(name);
+	struct lw_slice at = lines_of(kept(name));
 	struct lw_logfile_line line;
 	size_t count = 0;
 
@@ -86,10 +107,9 @@ static void check_numbers(const char *text, int last)
 	long talker = 0;
 	int number = 0;
 
-	for (const char *at = text; next_line(&at, &line);) {
-		char *end;
-		long who = strtol((const char *)line.text.data, &end, 10);
-		int is = (int)strtol(end, NULL, 10);
+	for (struct lw_slice at = lines_of(text); next_line(&at, &line);) {
+		long who = next_number(&line.text);
+		int is = (int)next_number(&line.text);
 
 		number = who != talker ? 1 : number + 1;
 		talker = who;
@@ -109,11 +129,11 @@ TEST(lines_are_kept_with_their_time_process_run_and_stream)
 		       "--no-prefix", NULL);
 	double before = rig_number(rig_status(), "app.started");
 	struct lw_logfile_line line;
-	const char *at;
+	struct lw_slice at;
 
 	AWAIT(rig_is(rig_work("job"), "stage", "succeeded"));
 	AWAIT(count_kept("job", "no end") == 1);
-	at = kept("job");
+	at = lines_of(kept("job"));
 	while (next_line(&at, &line)) {
 		CHECK_INT(line.run, 1);
 		CHECK_INT(line.pid, rig_number(rig_work("job"), "processes.0.pid"));
@@ -138,10 +158,10 @@ TEST(bytes_are_kept_as_they_are_and_a_long_line_in_pieces)
 				       "--no-prefix", NULL);
 	struct lw_logfile_line line;
 	size_t size = 0, pieces = 0;
-	const char *at;
+	struct lw_slice at;
 
 	CHECK_INT(rig_exit(proc), 0);
-	at = kept("job");
+	at = lines_of(kept("job"));
 	CHECK(next_line(&at, &line));
 	CHECK(text_is(&line, "a\377\033[31m\r"));
 	do {
@@ -168,7 +188,7 @@ TEST(a_flood_is_rotated_and_the_last_files_hold_its_end_without_a_gap)
 	struct lw_logfile_line line;
 	int number = 0, last = 0;
 	size_t lines = 0;
-	const char *at;
+	struct lw_slice at;
 
 	CHECK_INT(rig_exit(proc), 0);
 	CHECK_INT(size_of("job.log.4"), -1);
@@ -177,8 +197,9 @@ TEST(a_flood_is_rotated_and_the_last_files_hold_its_end_without_a_gap)
 
 		CHECK(size <= 100000 && size > 90000);
 	}
-	for (at = kept("job"); next_line(&at, &line); lines++, last = number) {
-		number = atoi((const char *)line.text.data + strlen("1 "));
+	for (at = lines_of(kept("job")); next_line(&at, &line); lines++, last = number) {
+		(void)next_number(&line.text);
+		number = (int)next_number(&line.text);
 		CHECK(last == 0 || number == last + 1);
 	}
 	CHECK_INT(number, 40000);
@@ -377,7 +398,7 @@ static const char *text_at(struct rig_answer answer, int line)
 	return at != NULL ? rig_format("%.*s", (int)strcspn(at, "\n"), at) : "(nothing)";
 }
 
-static int lines_of(struct rig_answer answer)
+static int count_lines(struct rig_answer answer)
 {
 	int lines = 0;
 
@@ -399,17 +420,17 @@ static void ask_for_lines(void)
 {
 	struct rig_answer answer = logs_of_job("-n", "1");
 
-	CHECK_INT(lines_of(answer), 1);
+	CHECK_INT(count_lines(answer), 1);
 	CHECK_TEXT(text_at(answer, 0) + 2, rig_format("%.6s job | last", text_at(answer, 0) + 2));
-	CHECK_INT(lines_of(logs_of_job("-n", "all")), 304);
-	CHECK_INT(lines_of(rig_ctl("logs", "job", NULL)), 100);
-	CHECK_INT(lines_of(logs_of_job("--run", "1")), 152);
+	CHECK_INT(count_lines(logs_of_job("-n", "all")), 304);
+	CHECK_INT(count_lines(rig_ctl("logs", "job", NULL)), 100);
+	CHECK_INT(count_lines(logs_of_job("--run", "1")), 152);
 	CHECK_HAS(text_at(logs_of_job("--run", "1"), 151), " job | last");
-	CHECK_INT(lines_of(logs_of_job("--stream", "err")), 4);
+	CHECK_INT(count_lines(logs_of_job("--stream", "err")), 4);
 	CHECK_HAS(text_at(logs_of_job("--search", "count 150"), 1), " job | count 150");
-	CHECK_INT(lines_of(logs_of_job("--search", "no such & text")), 0);
-	CHECK_INT(lines_of(logs_of_job("--since", "1h")), 304);
-	CHECK_INT(lines_of(logs_of_job("--since", "@99999999999")), 0);
+	CHECK_INT(count_lines(logs_of_job("--search", "no such & text")), 0);
+	CHECK_INT(count_lines(logs_of_job("--since", "1h")), 304);
+	CHECK_INT(count_lines(logs_of_job("--since", "@99999999999")), 0);
 	answer = logs_of_job("-n1", "--json");
 	CHECK_TEXT(rig_string(answer.json, "text"), "last");
 	CHECK_TEXT(rig_string(answer.json, "work"), "job");
