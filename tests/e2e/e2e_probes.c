@@ -141,7 +141,9 @@ TEST(metrics_are_what_promtool_takes)
 	CHECK_HAS(answer.err, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
 	CHECK_HAS(answer.out, "{work=\"a \\\"b\\\"\\\\\xc3\xa4\"");
 	rig_write("metrics", answer.out);
-	tool = rig_spawn("sh", "-c", "promtool check metrics <metrics", NULL);
+	tool = rig_spawn("sh", "-c",
+			 "PATH=" LW_SOURCE "/build/tools:$PATH promtool check metrics <metrics",
+			 NULL);
 	if (rig_exit(tool) != 0)
 		rig_fail(__FILE__, __LINE__, "promtool says: %s%s", rig_text(tool, RIG_OUT),
 			 rig_text(tool, RIG_ERR));
