@@ -575,7 +575,7 @@ function say(text) {
 /* ---- the lanes: runs over time ----------------------------------------------------------------------- */
 
 const WINDOWS = [[5 * MINUTE, '5 min'], [HOUR, '1 h'], [6 * HOUR, '6 h'], [DAY, '24 h'], [7 * DAY, '7 d']];
-const STEPS = [10, 30, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, DAY];
+const STEPS = [10, 30, MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, DAY];
 const BARS = { pending: 2, succeeded: 12, stopped: 12, running: 12, failed: 20 };
 
 let palette = null;
@@ -1497,6 +1497,11 @@ function outputPanel({ path, query = {}, follow, named = false, tall = false }) 
     Object.assign(here, { follow: !here.follow, fromStart: false });
     restart();
   }
+  /* Again when the pieces have the heights that they were only guessed to have. */
+  function toEnd() {
+    lines.scrollTop = lines.scrollHeight;
+    requestAnimationFrame(() => { lines.scrollTop = lines.scrollHeight; });
+  }
   async function take(some) {
     const atEnd = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 40;
     here.total += some.length;
@@ -1504,7 +1509,7 @@ function outputPanel({ path, query = {}, follow, named = false, tall = false }) 
     setText(note, `${count(here.total, 'line')}${here.follow ? ', more follow' : ''}`);
     if (!here.fromStart) {
       dropLines(lines);
-      if (atEnd) lines.scrollTop = lines.scrollHeight;
+      if (atEnd) toEnd();
     } else if (here.total % LINES_MOST < some.length && here.total >= LINES_MOST) {
       setHidden(more, false);
       await new Promise((resolve) => { here.waiting = resolve; });
