@@ -232,6 +232,18 @@ static void refuse(struct http_client *client, int status, const struct lw_err *
 
 /* ---- requests ----------------------------------------------------------------------- */
 
+/* Who may not ask need not be listened to either: 20 MiB of each of 256 clients. */
+static void refuse_body(const struct http_client *client, struct http_head *head)
+{
+	const struct http_door *door = client->http->door;
+
+	if ((head->length == 0 && !head->chunked) || door->hears == NULL ||
+	    door->hears(client->http->app, head))
+		return;
+	head->length = 0;
+	head->chunked = head->expects = head->keep_alive = false;
+}
+
 /* 1: the head is read, 0: not whole. */
 static int read_head(struct http_client *client, struct lw_err *err)
 {
@@ -244,6 +256,7 @@ static int read_head(struct http_client *client, struct lw_err *err)
 	if (r <= 0)
 		return r;
 	client->head_size = (size_t)r;
+	refuse_body(client, &request->head);
 	if (request->head.expects)
 		(void)bufferevent_write(client->bev, "HTTP/1.1 100 Continue\r\n\r\n", 25);
 	if (request->head.chunked)
@@ -503,7 +516,9 @@ static int admit_process(int fd, struct http_peer *ret_peer, struct lw_err *err)
 
 int http_new(struct app *app, const char *socket_path, struct http **ret_http, struct lw_err *err)
 {
-	static const struct http_door door = { HTTP_CONTROL_MAX, admit_process, api_serve };
+	static const struct http_door door = { .most = HTTP_CONTROL_MAX,
+					       .admit = admit_process,
+					       .serve = api_serve };
 	int fd = lw_socket_bind(socket_path, err);
 
 	if (fd < 0)

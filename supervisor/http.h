@@ -46,6 +46,9 @@ struct http_door {
 	size_t most; /* clients at a time */
 	/* 0 and who it is; or minus the status with which it is turned away, and a sentence. */
 	int (*admit)(int fd, struct http_peer *ret_peer, struct lw_err *err);
+	/* False: whatever `serve` is going to say, nobody waits for the body of such a request, and
+	 * it is the last one of its client. NULL: every body is read. */
+	bool (*hears)(const struct app *app, const struct http_head *head);
 	void (*serve)(struct http_request *request);
 };
 

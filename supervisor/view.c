@@ -268,11 +268,24 @@ static void enter(struct http_request *request)
 	http_reply(request, &answer, &out);
 }
 
+static int judge(const struct app *app, const struct http_head *head, struct lw_err *err)
+{
+	return view_judge(&app->view->rights, head, site_is_open(head->path), err);
+}
+
+/* Nothing that is open to everybody takes a body. */
+static bool hears(const struct app *app, const struct http_head *head)
+{
+	struct lw_err err = { 0 };
+
+	return !site_is_open(head->path) && judge(app, head, &err) == 0;
+}
+
 static void serve(struct http_request *request)
 {
 	const struct http_head *head = &request->head;
 	struct lw_err err = { 0 };
-	int r = view_judge(&request->app->view->rights, head, site_is_open(head->path), &err);
+	int r = judge(request->app, head, &err);
 
 	if (r < 0)
 		refuse(request, -r, err.text);
@@ -286,7 +299,7 @@ static void serve(struct http_request *request)
 
 static int open_view(struct view *view, struct app *app, struct lw_err *err)
 {
-	static const struct http_door door = { HTTP_VIEW_MAX, admit, serve };
+	static const struct http_door door = { HTTP_VIEW_MAX, admit, hears, serve };
 	const struct view_address *wanted = &app->config->app.view;
 	LW_AUTO(lw_free) char *port_path = lw_format("%s/view.port", app->state_dir);
 	char port[8];

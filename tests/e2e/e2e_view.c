@@ -372,6 +372,27 @@ TEST(requests_that_are_too_big_are_refused_before_they_are_whole)
 	rig_down(proc);
 }
 
+/* Else anybody could make it keep 20 MiB for each of 256 connections. */
+TEST(nobody_waits_for_the_body_of_who_may_not_ask)
+{
+	static const char *const lengths[] = { "Content-Length: 20000000\r\n",
+					       "Transfer-Encoding: chunked\r\n",
+					       "Content-Length: 9\r\nExpect: 100-continue\r\n" };
+	struct rig_proc *proc = up(ANY_PORT WORK FLOW);
+
+	for (size_t i = 0; i < LW_COUNT(lengths); i++) {
+		const char *head =
+			rig_format("HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n%s", port, lengths[i]);
+
+		CHECK_INT(ask(rig_format("POST /api/v1/works/job/run %s\r\n", head)).status, 401);
+		CHECK_INT(ask(rig_format("POST /api/v1/works/job/run %s%s\r\n", head, cookie()))
+				  .status,
+			  403);
+		CHECK_INT(ask(rig_format("GET /healthz %s\r\n", head)).status, 200);
+	}
+	rig_down(proc);
+}
+
 TEST(a_request_that_is_never_whole_ends_after_its_time)
 {
 	struct rig_proc *proc = up(ANY_PORT WORK FLOW);

@@ -958,7 +958,9 @@ static void send_without_end(struct http_request *request)
 
 Test(http, a_stream_whose_client_is_a_mebibyte_behind_is_closed)
 {
-	static const struct http_door door = { 4, admit_anyone, send_without_end };
+	static const struct http_door door = { .most = 4,
+					       .admit = admit_anyone,
+					       .serve = send_without_end };
 	LW_AUTO(lw_free) char *other = lw_format("%s/other.sock", state_dir);
 	struct lw_err err = { 0 };
 	struct http *server = http_listen(app, &door, lw_socket_bind(other, &err));
