@@ -91,10 +91,13 @@ struct pair {
 /* Behind a value in quotes: those within it are escaped, or have no blank behind them. */
 static const char *end_of_quote(const char *value)
 {
-	for (const char *at = value; *at != '\0'; at++)
-		if (at[0] == '"' && (at[1] == ' ' || at[1] == '\0') &&
-		    (at == value || at[-1] != '\\'))
+	bool escaped = false;
+
+	for (const char *at = value; *at != '\0'; at++) {
+		if (at[0] == '"' && (at[1] == ' ' || at[1] == '\0') && !escaped)
 			return at;
+		escaped = at[0] == '\\' && !escaped;
+	}
 	return NULL;
 }
 

@@ -14,6 +14,7 @@
 
 #include "api.h"
 #include "api_private.h"
+#include "describe.h"
 #include "lw_log.h"
 #include "site.h"
 
@@ -221,19 +222,28 @@ static int admit(int fd, struct http_peer *ret_peer, struct lw_err *err)
 	return 0;
 }
 
+/* In quotes and escaped: the sentence may name what a stranger wrote. */
+static void log_refusal(const struct http_request *request, int status, const char *why)
+{
+	char who[HTTP_PEER_TEXT];
+	LW_AUTO_BUF quoted = { 0 };
+
+	http_peer_print(&request->peer, '=', who);
+	js_text(&quoted, why);
+	lw_log(LW_LOG_WARNING, "audit %s refused=%d path=%.100s error=%s", who, status,
+	       request->head.path, lw_buf_text(&quoted));
+}
+
 /* Whoever opens the page by hand reads a sentence. */
 static void refuse(struct http_request *request, int status, const char *why)
 {
 	static const char hint[] = "open the address that the supervisor printed at its start; "
 				   "lwctl status shows it";
 	struct http_answer answer = { .status = status, .headers = "WWW-Authenticate: Bearer\r\n" };
-	char who[HTTP_PEER_TEXT];
 	LW_AUTO_BUF out = { 0 };
 
-	http_peer_print(&request->peer, '=', who);
 	if (!request->noted) /* once a client, so that nobody fills the log */
-		lw_log(LW_LOG_WARNING, "audit %s refused=%d path=%.100s: %s", who, status,
-		       request->head.path, why);
+		log_refusal(request, status, why);
 	request->noted = true;
 	if (status != 401)
 		answer.headers = NULL;

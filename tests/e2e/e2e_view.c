@@ -268,6 +268,7 @@ TEST(a_name_that_is_not_ours_is_refused)
 					       "10.1.2.3",
 					       "[::2]:80",
 					       "127.0.0.1:80:80",
+					       "a\" verb=stop",
 					       "[127.0.0.1",
 					       "",
 					       "127.0.0.1:x" };
@@ -291,6 +292,7 @@ TEST(a_name_that_is_not_ours_is_refused)
 				 cookie()))
 			  .status,
 		  200);
+	CHECK_LINES(proc, RIG_ERR, "error=\"'a\\\" verb=stop' is no name of this address\"", 1);
 	rig_down(proc);
 }
 

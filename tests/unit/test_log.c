@@ -152,6 +152,9 @@ Test(log, as_json_a_line_has_its_level_all_of_its_text_and_each_pair)
 		    "\"call\":\"(value=1, x=\\\\\\\"y\\\\\\\")\"}");
 	expect_json("reason=\"it's \"so\"",
 		    LEVEL "\"reason=\\\"it's \\\"so\\\"\",\"reason\":\"it's \\\"so\"}");
+	expect_json("work=\"a\\\\\" refused=\"no\"",
+		    LEVEL "\"work=\\\"a\\\\\\\\\\\" refused=\\\"no\\\"\",\"work\":\"a\\\\\\\\\","
+			  "\"refused\":\"no\"}");
 	expect_json("from=BUSY on= signal=9",
 		    LEVEL "\"from=BUSY on= signal=9\",\"from\":\"BUSY\",\"on\":\"\",\"signal\":9}");
 }
