@@ -261,6 +261,18 @@ static bool widen_forth(struct cursor *cursor)
 	return n > 0;
 }
 
+/* By somebody else, who emptied it: what comes now stands at its beginning. */
+static bool was_shortened(struct cursor *cursor)
+{
+	struct stat stat_of;
+
+	if (fstat(cursor->fd, &stat_of) < 0 || (uint64_t)stat_of.st_size >= cursor->at)
+		return false;
+	cursor->at = 0;
+	cursor->window.size = 0;
+	return true;
+}
+
 /* The line behind `at` becomes the cursor's; false: there is none yet. */
 static bool look_forth(struct cursor *cursor)
 {
@@ -276,7 +288,7 @@ static bool look_forth(struct cursor *cursor)
 			set_line(cursor, bytes, size, size + (end != NULL));
 			return true;
 		}
-		if (widen_forth(cursor))
+		if (widen_forth(cursor) || was_shortened(cursor))
 			continue;
 		/* What stands behind the last line end of a file that grows no more was cut off. */
 		if (!open_newer(cursor)) {

@@ -231,6 +231,18 @@ Test(logread, who_follows_is_handed_what_is_new_also_over_rotations)
 	expect_lines(go_on(), "w", 12, 17);
 }
 
+Test(logread, a_file_that_somebody_empties_is_followed_from_its_beginning)
+{
+	put_lines("a.log", "a", 1, 9);
+	cr_expect_str_eq(ask("a", LAST(1)), "a: a 8\n");
+	cr_assert_eq(truncate(path_of("a.log"), 0), 0);
+	lw_logread_news(logread, "a");
+	cr_expect_str_eq(go_on(), "");
+	put_lines("a.log", "a", 9, 11);
+	lw_logread_news(logread, "a");
+	cr_expect_str_eq(go_on(), "a: a 9\na: a 10\n");
+}
+
 Test(logread, who_is_too_far_behind_goes_on_with_what_is_left)
 {
 	put_lines("w.log", "w", 0, 10);
