@@ -161,10 +161,10 @@ static int listen_somewhere(const struct view_address *wanted, const char *host,
 			  wanted->text);
 }
 
-/* "127.0.0.1", 7501 */
+/* "127.0.0.1", 7501; of no address nothing, 0 */
 static void print_address(const struct sockaddr_storage *address, char host[64], unsigned *ret_port)
 {
-	char port[8];
+	char port[8] = "";
 
 	(void)getnameinfo((const struct sockaddr *)address, sizeof(*address), host, 64, port,
 			  sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
@@ -214,7 +214,7 @@ static int admit(int fd, struct http_peer *ret_peer, struct lw_err *err)
 	unsigned port;
 
 	(void)err;
-	(void)getpeername(fd, (struct sockaddr *)&address, &size);
+	(void)getpeername(fd, (struct sockaddr *)&address, &size); /* none: it is gone already */
 	print_address(&address, host, &port);
 	*ret_peer = (struct http_peer){ .uid = (uid_t)-1 };
 	snprintf(ret_peer->address, sizeof(ret_peer->address),

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -408,6 +409,24 @@ TEST(a_request_that_is_never_whole_ends_after_its_time)
 	CHECK_INT(answer.status, 400);
 	CHECK_HAS(answer.out, "was not whole within 10 s");
 	CHECK_TEXT(hear(silent), "");
+	rig_down(proc);
+}
+
+/* Such a client has no address any more; what valgrind sees of that is its part of this test. */
+TEST(a_client_that_is_gone_before_it_is_let_in_costs_nothing)
+{
+	const struct linger at_once = { .l_onoff = 1 };
+	struct rig_proc *proc = up(ANY_PORT WORK FLOW);
+
+	rig_signal(proc, SIGSTOP);
+	for (int i = 0; i < 20; i++) {
+		LW_AUTO(lw_close) int fd = dial();
+
+		say(fd, "GET / HTTP/1.1\r\n\r\n", 18);
+		CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)) == 0);
+	}
+	rig_signal(proc, SIGCONT);
+	CHECK_INT(get("/view", cookie()).status, 200);
 	rig_down(proc);
 }
 
