@@ -179,7 +179,7 @@ void http_stream(struct http_request *request, const char *content_type)
 	client->closing = !request->head.keep_alive || !chunked;
 	evbuffer_add_printf(bufferevent_get_output(client->bev),
 			    "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nCache-Control: no-store\r\n"
-			    "%s%s\r\n",
+			    "X-Content-Type-Options: nosniff\r\n%s%s\r\n",
 			    content_type, chunked ? "Transfer-Encoding: chunked\r\n" : "",
 			    client->closing ? "Connection: close\r\n" : "");
 }

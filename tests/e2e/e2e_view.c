@@ -581,5 +581,6 @@ TEST(events_reach_the_page)
 		reply.size += (size_t)n;
 	}
 	CHECK_HAS(lw_buf_text(&reply), "event: hello\n");
+	CHECK_HAS(lw_buf_text(&reply), "X-Content-Type-Options: nosniff\r\n");
 	rig_down(proc);
 }
