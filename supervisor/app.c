@@ -414,14 +414,14 @@ void app_changed(struct app *app, const char *trigger)
 		app->own_change = app->own_change || strcmp(trigger, "run") != 0;
 		return;
 	}
-	if (app->stage != APP_RUNNING || is_paused(&app->pause))
+	if (app->stage != APP_RUNNING)
 		return;
-	if (app->config->has_flow && !app->pass_task.posted) {
+	if (!app->config->has_flow) {
+		loop_post(app->loop, LOOP_END, &app->end_task);
+	} else if (!is_paused(&app->pause) && !app->pass_task.posted) {
 		app->last_trigger = trigger;
 		loop_post(app->loop, LOOP_PASS, &app->pass_task);
 	}
-	if (!app->config->has_flow)
-		loop_post(app->loop, LOOP_END, &app->end_task);
 }
 
 static void on_mark_recorded(void *context, const char *mark, time_t at)

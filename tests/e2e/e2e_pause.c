@@ -204,6 +204,16 @@ TEST(a_paused_app_can_be_stopped_and_reloaded)
 	CHECK_INT(rig_exit(proc), 0);
 }
 
+TEST(an_app_that_was_paused_and_has_no_flow_any_more_ends_with_its_services)
+{
+	struct rig_proc *proc = work_with("retries = 0");
+
+	CHECK_INT(rig_ctl("pause", NULL).status, 0);
+	rig_down(proc);
+	proc = rig_up("work 'job' { command = { 'true' }, restart = 'never' }\n", NULL);
+	CHECK_INT(rig_exit(proc), 0);
+}
+
 /* ---- signals ------------------------------------------------------------------------------------ */
 
 TEST(a_signal_reaches_the_command_and_not_its_lw_worker)
