@@ -80,6 +80,8 @@ _Noreturn void plain_skip(const char *format, ...);
 #define cr_expect_gt(a, b, ...)        PLAIN(false, (a) > (b), #a " > " #b, ##__VA_ARGS__)
 #define cr_expect_geq(a, b, ...)       PLAIN(false, (a) >= (b), #a " >= " #b, ##__VA_ARGS__)
 #define cr_expect_str_eq(a, b, ...)    PLAIN(false, strcmp(a, b) == 0, #a " is " #b, ##__VA_ARGS__)
+#define cr_expect_str_neq(a, b, ...)   PLAIN(false, strcmp(a, b) != 0, #a " is not " #b, ##__VA_ARGS__)
+#define cr_expect_arr_eq(a, b, n, ...) PLAIN(false, memcmp(a, b, n) == 0, #a " has " #b, ##__VA_ARGS__)
 #define cr_skip_test(...)              plain_skip(__VA_ARGS__)
 /* clang-format on */
 
