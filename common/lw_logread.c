@@ -48,7 +48,8 @@ struct lw_logread {
 	size_t looked; /* so many cursors were asked for their first line of this phase */
 	size_t left;   /* bytes that this step may read */
 	enum phase phase;
-	int64_t found; /* lines that match, going back */
+	int64_t found;        /* lines that match, going back */
+	struct lw_err failed; /* a file is there and cannot be opened */
 };
 
 bool lw_logread_has(const char *folder, const char *work)
@@ -124,6 +125,8 @@ static bool open_age(struct cursor *cursor, int age)
 		return false;
 	path_of(cursor, (unsigned)age, path);
 	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 && errno != ENOENT && errno != ELOOP)
+		lw_err_sys(&cursor->logread->failed, -errno, "cannot open '%s'", path);
 	if (fd < 0 || fstat(fd, &cursor->stat_of) < 0 || !S_ISREG(cursor->stat_of.st_mode)) {
 		lw_close(fd);
 		return false;
@@ -567,7 +570,13 @@ int lw_logread_step(struct lw_logread *logread, lw_logread_line *line, void *con
 		r = begin(logread, err);
 	if (r == 0 && logread->phase == BACK)
 		r = step_back(logread);
-	return r == 0 ? step_forth(logread, line, context) : r;
+	if (r == 0)
+		r = step_forth(logread, line, context);
+	if (r >= 0 && logread->failed.code != 0) {
+		*err = logread->failed;
+		return err->code;
+	}
+	return r;
 }
 
 void lw_logread_news(struct lw_logread *logread, const char *name)

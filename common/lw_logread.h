@@ -38,7 +38,8 @@ LW_AUTO_DEFINE(struct lw_logread *, lw_logread_free)
 /* Hands out lines that match; `work` is NULL for the supervisor's own. */
 typedef void lw_logread_line(void *context, const char *work, const struct lw_logfile_line *line);
 
-/* A step. 1: there is more, 0: that is all for now, -errno. */
+/* A step. 1: there is more, 0: that is all for now, -errno: lines are missing, and that was the last
+ * step. A file of each name stays open, so that many names may take more descriptors than there are. */
 LW_MUST_USE int lw_logread_step(struct lw_logread *logread, lw_logread_line *line, void *context,
 				struct lw_err *err);
 

@@ -5,6 +5,8 @@
  * large file nor a slow reader holds up the loop, or makes it keep much. With `follow` it goes on
  * whenever lines are written (log_files_watch()), until the client leaves.
  */
+#include <string.h>
+
 #include "api_private.h"
 #include "logs.h"
 #include "lw_log.h"
@@ -38,6 +40,18 @@ static void add_line(void *context, const char *work, const struct lw_logfile_li
 	lw_logfile_print_json(work, line, &answer->out);
 }
 
+/* The answer has begun: it can only be said in a line of it. */
+static void add_error(struct answer_logs *answer, const struct lw_err *err)
+{
+	LW_AUTO(lw_free) char *text = lw_format("[lw: lines are missing: %s]", err->text);
+	const struct lw_logfile_line line = { .at = loop_wall(answer->request->app->loop),
+					      .err = true,
+					      .text = { (const uint8_t *)text, strlen(text) } };
+
+	lw_log(LW_LOG_ERROR, "%s", err->text);
+	add_line(answer, NULL, &line);
+}
+
 /* False: that was the end of it. */
 static bool step(struct answer_logs *answer)
 {
@@ -45,7 +59,7 @@ static bool step(struct answer_logs *answer)
 	int r = lw_logread_step(answer->logread, add_line, answer, &err);
 
 	if (r < 0)
-		lw_log(LW_LOG_ERROR, "%s", err.text);
+		add_error(answer, &err);
 	http_send(answer->request, answer->out.data, answer->out.size);
 	answer->out.size = 0;
 	answer->more = r > 0;

@@ -2,10 +2,12 @@
  *
  * test_logread.c - what works printed is read back: the last lines, all of them, what is new. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -335,4 +337,30 @@ Test(logread, a_thousand_works_are_merged)
 	cr_expect_str_eq(ask(NULL, LAST(3)), "w0998: x 999\nw0999: x 999\nw0999: x 1000\n");
 	cr_expect_eq(
 		strncmp(ask(NULL, ALL), "w0000: x 0\nw0000: x 1\nw0001: x 1\nw0001: x 2\n", 44), 0);
+}
+
+Test(logread, a_file_that_cannot_be_opened_is_an_error_and_not_an_empty_one)
+{
+	struct lw_logread_query query = ALL;
+	struct lw_err err = { 0 };
+	struct rlimit limit, low;
+	int r, next;
+
+	for (int i = 0; i < 9; i++) {
+		char file[32];
+
+		snprintf(file, sizeof(file), "w%d.log", i);
+		put_lines(file, "w", i, i + 1);
+	}
+	next = dup(STDIN_FILENO);
+	close(next);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	low.rlim_cur = (rlim_t)next + 4;
+	logread = lw_logread_new(folder, NULL, &query);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	r = lw_logread_step(logread, hand, NULL, &err);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	cr_expect_eq(r, -EMFILE);
+	cr_expect_not_null(strstr(err.text, "cannot open "), "%s", err.text);
 }
