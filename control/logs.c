@@ -180,7 +180,7 @@ static void take_line(void *context, const char *work, const struct lw_logfile_l
 	lw_logfile_print_json(work, line, context);
 }
 
-/* As api.c has it. */
+/* As api_logs.c has it. */
 static struct lw_logread_query query_of(const struct options *options)
 {
 	bool all = (options->given & OPT_SINCE) != 0 || options->run != NULL;

@@ -1,7 +1,7 @@
 /* api.c - the requests of the control API: which row one is of, and what it may hold.
  *
- * The table is lw_requests.h; the functions of its rows are in api_read.c, api_steer.c and
- * api_call.c. See api.h.
+ * The table is lw_requests.h; the functions of its rows are in api_read.c, api_steer.c, api_call.c,
+ * api_logs.c, api_events.c and api_spec.c. See api.h.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* api_private.h - what the files of the control API share: a request in hand, and its answer.
  *
- * api.c finds the row and checks what the request holds; the function of the row (api_read.c,
- * api_steer.c, api_call.c) answers at once by api_answer() or api_fail(), or hangs a wait on the
- * request (api_wait.c).
+ * api.c finds the row and checks what the request holds; the function of the row answers
+ * at once by api_answer() or api_fail(), hangs a wait on the request (api_wait.c), or streams for as
+ * long as the client stays (api_logs.c, api_events.c).
  */
 #ifndef LW_SUPERVISOR_API_PRIVATE_H
 #define LW_SUPERVISOR_API_PRIVATE_H

@@ -36,7 +36,6 @@ void api_answer(struct http_request *request, struct lw_buf *out)
 	http_reply(request, &(struct http_answer){ .status = 200 }, out);
 }
 
-/* `hint` as nearest_hint() makes it: " (did you mean 'x'?)" or "". */
 void api_fail(struct http_request *request, int status, const char *code, const char *message,
 	      const char *hint)
 {
@@ -52,7 +51,6 @@ void api_fail(struct http_request *request, int status, const char *code, const 
 	http_reply(request, &(struct http_answer){ .status = status }, &out);
 }
 
-/* As api_fail(), on record for the audit line. */
 void api_refuse(struct ask *ask, int status, const char *code, const char *message,
 		const char *hint)
 {

@@ -66,11 +66,11 @@ struct http_request {
 	struct http_client *client;
 	struct app *app;
 	struct http_head head;
-	struct lw_slice body; /* borrowed until the request is over */
+	struct lw_slice body; /* borrowed until `serve` returns, also when it is answered later */
 	struct http_peer peer;
 	bool noted; /* a refusal of this client is in the log */
 
-	/* Set by api.c when it answers later. `gone`: the client went away, or the server
+	/* Set by whoever answers later (api_wait.c) or in parts. `gone`: the client went away, or the server
 	 * closes; the request must not be touched after it. */
 	void (*gone)(struct http_request *request, bool server_closes);
 	void (*drained)(struct http_request *request); /* of a stream: all of it has left */

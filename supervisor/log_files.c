@@ -37,11 +37,6 @@ struct log_file {
 	struct log_file *newer, *older; /* in the order of use, while it is open */
 };
 
-const char *log_files_folder(const struct log_files *files)
-{
-	return files->folder;
-}
-
 void log_file_printed(struct log_file *file, size_t bytes)
 {
 	file->bytes += bytes;

@@ -23,7 +23,6 @@ struct log_file;
 
 struct log_files *log_files_new(const char *state_dir);
 void log_files_free(struct log_files *files); /* all log_files are closed before */
-const char *log_files_folder(const struct log_files *files);
 
 /* The file of that work, NULL: of the supervisor; a reference for the caller. */
 struct log_file *log_file_open(struct log_files *files, const char *work);
