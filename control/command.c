@@ -155,7 +155,8 @@ static int complain_verb(const char *verb)
 	size_t least = 3;
 
 	for (size_t i = 0; i < LW_COUNT(commands); i++) {
-		size_t far = distance(verb, commands[i].verb);
+		bool begins = verb[1] != '\0' && strncmp(commands[i].verb, verb, strlen(verb)) == 0;
+		size_t far = begins ? 0 : distance(verb, commands[i].verb);
 
 		if (far < least && far < strlen(verb)) {
 			least = far;

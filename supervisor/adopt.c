@@ -22,7 +22,7 @@ struct load {
 		uint64_t worker, incarnation;
 	} * sent;
 	size_t open_count;
-	uint64_t kept;
+	uint64_t kept, failed;
 };
 
 static char *text_of(struct lw_slice text)
@@ -131,6 +131,7 @@ static int on_kept(void *context, const struct run_row *row)
 	memo->ended = row->ended;
 	remember_recent(work, row);
 	load->kept++;
+	load->failed += row->stage == STAGE_FAILED && !memo->undelivered;
 	return 0;
 }
 
@@ -231,6 +232,11 @@ int adopt_load(struct app *app, struct lw_err *err)
 		lw_log(LW_LOG_INFO, "journal calls=%llu unfinished=%zu read in %.3f s",
 		       (unsigned long long)load.kept, load.open_count,
 		       (double)(loop_clock() - began) / 1e6);
+	if (load.failed > 0)
+		lw_log(LW_LOG_WARNING,
+		       "journal failed=%llu: calls that failed are held, and the flow goes on past "
+		       "them (lwctl runs --failed; lwctl retry)",
+		       (unsigned long long)load.failed);
 	return 0;
 }
 

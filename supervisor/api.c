@@ -463,6 +463,21 @@ const char *api_who(const struct ask *ask)
 	return text;
 }
 
+/* What makes a verb another thing than its name says. */
+static void add_details(const struct ask *ask, struct lw_buf *line)
+{
+	const char *signal = json_string_value(json_object_get(ask->body, "signal"));
+
+	if (ask->dry_run)
+		lw_buf_printf(line, " dry_run=true");
+	if (ask->keep)
+		lw_buf_printf(line, " keep_works=true");
+	if (ask->path != NULL)
+		add_field(line, "path", ask->path);
+	if (signal != NULL && strcmp(ask->verb, "signal") == 0)
+		add_field(line, "signal", signal);
+}
+
 static void audit(const struct ask *ask)
 {
 	const char *work = ask->work != NULL ? ask->work->config->name : ask->segment;
@@ -475,12 +490,15 @@ static void audit(const struct ask *ask)
 		lw_buf_printf(&line, " work=%s", work);
 	else if (work != NULL)
 		add_field(&line, "work", work);
-	if (ask->all) {
+	if (ask->all && ask->before > 0) {
+		lw_buf_printf(&line, " call=older before=%lld", (long long)(ask->before / 1000000));
+	} else if (ask->all) {
 		lw_buf_printf(&line, " call=all");
 	} else if (ask->call_is_whole) {
 		lw_call_print(lw_buf_slice(&ask->call), CALL_SHOWN, &call);
 		add_field(&line, "call", lw_buf_text(&call));
 	}
+	add_details(ask, &line);
 	if (ask->refused.code != 0)
 		add_field(&line, "refused", ask->refused.text);
 	lw_log(LW_LOG_INFO, "audit %s verb=%s%s", who, ask->verb, lw_buf_text(&line));

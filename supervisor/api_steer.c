@@ -165,8 +165,10 @@ void api_do_signal(struct ask *ask)
 	size_t told;
 
 	if (number <= 0) {
-		api_refuse(ask, 400, "bad_signal", "'signal' is a signal: \"HUP\" or a number",
-			   NULL);
+		LW_AUTO(lw_free)
+		char *message = lw_format("there is no signal '%.40s'", name != NULL ? name : "");
+
+		api_refuse(ask, 400, "bad_signal", message, "HUP, USR1, TERM, ..., or a number");
 		return;
 	}
 	told = work_signal(ask->work, number);

@@ -269,6 +269,19 @@ static void log_answer(const struct work *work, const struct asked *asked, uint6
 	       (unsigned long long)id, decision_name(asked->decision), lw_buf_text(&why));
 }
 
+/* With --drain what failed before is a failure of this time too: it was asked for and is not done. */
+static void note_held(struct work *work, const struct asked *asked)
+{
+	struct app *app = work->app;
+	LW_AUTO_BUF why = { 0 };
+	struct lw_err err;
+
+	if (!app->drain || app->last_failure != NULL)
+		return;
+	work_print_why(work, asked->why, app_run(app, asked->memo->run, &err), asked->form, &why);
+	app->last_failure = lw_format("work '%s': %.300s", work->config->name, lw_buf_text(&why));
+}
+
 /* overlap = latest and cancel: an earlier call of this pass does not count any more. */
 static void drop_tentative(struct work *work, const struct memo *by)
 {
@@ -397,6 +410,8 @@ int work_call_form(struct work *work, struct lw_slice call, struct lw_slice form
 		by == FROM_FLOW && !work->config->parallel && !stage_over(answer->stage);
 	if (by == FROM_FLOW && asked.decision != DECISION_RUN)
 		deliver(work, asked.memo, answer);
+	if (by == FROM_FLOW && asked.why == WHY_FAILED)
+		note_held(work, &asked);
 	return 0;
 }
 

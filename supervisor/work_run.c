@@ -34,7 +34,7 @@ static void note_failure(struct work *work, const struct run *run)
 {
 	const char *message = run->message != NULL ? run->message : "";
 
-	lw_log(LW_LOG_WARNING, "work=%s run=%llu failed reason=\"%s\" message=\"%.200s\"",
+	lw_log(LW_LOG_WARNING, "work=%s run=%llu failed reason=\"%s\" error=\"%.200s\"",
 	       work->config->name, (unsigned long long)run->id, run->reason, message);
 	free(work->app->last_failure);
 	work->app->last_failure = lw_format("work '%s' failed (%s)%s%.300s", work->config->name,

@@ -275,6 +275,21 @@ TEST(drain_ends_with_1_when_something_failed)
 	CHECK_HAS(rig_text(proc, RIG_OUT), "done\n");
 }
 
+TEST(drain_ends_with_1_also_for_what_failed_before)
+{
+	struct rig_proc *proc = rig_supervisor(
+		"work 'bad' { command = { 'sh', '-c', 'echo no >&2; exit 3' }, parallel = true,\n"
+		"  raise_exception = false }\n"
+		"function flow() bad:run() end\n",
+		"--drain", "--no-prefix", NULL);
+
+	CHECK_INT(rig_exit(proc), 1);
+	proc = rig_supervisor(NULL, "--drain", "--no-prefix", NULL);
+	CHECK_INT(rig_exit(proc), 1);
+	CHECK_HAS(rig_text(proc, RIG_ERR), "journal failed=1: calls that failed are held");
+	CHECK_HAS(rig_text(proc, RIG_ERR), "work 'bad': held: failed");
+}
+
 TEST(drain_waits_for_retries)
 {
 	struct rig_proc *proc =

@@ -252,7 +252,7 @@ TEST(a_signal_reaches_every_program_of_a_pool)
 	CHECK_LINES(proc, RIG_ERR, "ended: signal 9 (KILL)", 2);
 	answer = rig_ctl("signal", "job", "HUPP", NULL);
 	CHECK_INT(answer.status, 1);
-	CHECK_HAS(answer.err, "is a signal");
+	CHECK_HAS(answer.err, "there is no signal 'HUPP'");
 	CHECK_INT(rig_ctl("signal", "job", NULL).status, 2);
 	rig_down(proc);
 }
