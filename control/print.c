@@ -564,7 +564,7 @@ static const struct column work_columns[] = {
 
 static void print_works(const struct screen *screen, const json_t *works)
 {
-	__attribute__((cleanup(table_done))) struct table table;
+	__attribute__((cleanup(table_done))) struct table table = { 0 };
 	const json_t *work;
 	size_t i;
 
@@ -850,7 +850,7 @@ static void run_row(struct table *table, const struct screen *screen, const json
 void print_runs(const struct screen *screen, const json_t *runs, bool with_work)
 {
 	const struct column *columns = run_columns + (with_work ? 0 : 1);
-	__attribute__((cleanup(table_done))) struct table table;
+	__attribute__((cleanup(table_done))) struct table table = { 0 };
 	const json_t *run;
 	size_t i;
 
@@ -877,7 +877,7 @@ static const struct column call_columns[] = {
 /* The latest distinct ones of a work, skipped or not, newest first. */
 void print_latest_calls(const struct screen *screen, const json_t *calls)
 {
-	__attribute__((cleanup(table_done))) struct table table;
+	__attribute__((cleanup(table_done))) struct table table = { 0 };
 	const json_t *call;
 	size_t i;
 

@@ -688,6 +688,28 @@ Test(lwctl, a_work_shows_which_run_a_process_has_and_how_far_it_is)
 	cr_expect_not_null(strstr(text, "pid 7, busy with run 12, 29 %, started once"), "%s", text);
 }
 
+/* What lay on the stack before is freed by a table that was not begun. */
+static void leave_on_the_stack(void)
+{
+	volatile char room[4096];
+
+	for (size_t i = 0; i < sizeof(room); i++)
+		room[i] = 0x55;
+}
+
+static void print_calls(const struct screen *screen, const json_t *calls)
+{
+	leave_on_the_stack();
+	print_latest_calls(screen, calls);
+}
+
+Test(lwctl, a_work_that_was_never_called_has_no_table_of_calls)
+{
+	LW_AUTO(lw_free) char *text = printed_object(print_calls, "[]");
+
+	cr_expect_str_eq(text, "");
+}
+
 Test(lwctl, a_run_shows_its_progress_while_it_runs_and_what_it_took_after_that)
 {
 	LW_AUTO(lw_free)
