@@ -150,20 +150,19 @@ static int take_body(struct lw_slice in, size_t at, const char *head, bool end, 
 
 static int parse_from(struct lw_slice in, bool end, struct reply *reply, struct lw_err *err)
 {
-	size_t at = find_body(in);
-	LW_AUTO(lw_free) char *head = NULL;
+	for (size_t at; (at = find_body(in)) > 0;) {
+		LW_AUTO(lw_free) char *head = lw_strndup(in.data, at);
 
-	if (at == 0)
-		return 0;
-	head = lw_strndup(in.data, at);
-	if (strncmp(head, "HTTP/1.", 7) != 0 || strlen(head) < 12)
-		return lw_err_set(err, -EBADMSG, "the answer is no HTTP");
-	reply->status = atoi(head + 9);
-	if (reply->status < 100 || reply->status > 599)
-		return lw_err_set(err, -EBADMSG, "the answer is no HTTP");
-	if (reply->status == 100)
-		return parse_from((struct lw_slice){ in.data + at, in.size - at }, end, reply, err);
-	return take_body(in, at, head, end, reply, err);
+		if (strncmp(head, "HTTP/1.", 7) != 0 || strlen(head) < 12)
+			return lw_err_set(err, -EBADMSG, "the answer is no HTTP");
+		reply->status = atoi(head + 9);
+		if (reply->status < 100 || reply->status > 599)
+			return lw_err_set(err, -EBADMSG, "the answer is no HTTP");
+		if (reply->status != 100)
+			return take_body(in, at, head, end, reply, err);
+		in = (struct lw_slice){ in.data + at, in.size - at };
+	}
+	return 0;
 }
 
 int client_parse(struct lw_slice in, bool end, struct reply *ret_reply, struct lw_err *err)

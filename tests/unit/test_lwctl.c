@@ -329,6 +329,18 @@ Test(lwctl, an_answer_is_taken_when_it_is_whole)
 		      200, "x");
 }
 
+Test(lwctl, any_number_of_answers_may_say_that_there_will_be_one)
+{
+	static const char wait[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct reply reply = { 0 };
+	struct lw_err err = { 0 };
+	LW_AUTO_BUF in = { 0 };
+
+	for (int i = 0; i < 200000; i++)
+		lw_buf_add(&in, wait, sizeof(wait) - 1);
+	cr_expect_eq(client_parse(lw_buf_slice(&in), false, &reply, &err), 0, "%s", err.text);
+}
+
 Test(lwctl, an_answer_that_is_no_http_is_an_error)
 {
 	static const char *const texts[] = {
