@@ -139,6 +139,8 @@ static void send_reply(struct http_client *client, const struct http_answer *ans
 		       struct lw_buf *out)
 {
 	struct evbuffer *to = bufferevent_get_output(client->bev);
+	const char *method = client->request.head.method;
+	bool has_body = method == NULL || strcmp(method, "HEAD") != 0;
 
 	evbuffer_add_printf(to,
 			    "HTTP/1.1 %d %s\r\nCache-Control: %s\r\n"
@@ -151,7 +153,7 @@ static void send_reply(struct http_client *client, const struct http_answer *ans
 				    out->size);
 	evbuffer_add_printf(to, "%s%s\r\n", answer->headers != NULL ? answer->headers : "",
 			    client->closing ? "Connection: close\r\n" : "");
-	if (out->size > 0 &&
+	if (has_body && out->size > 0 &&
 	    evbuffer_add_reference(to, out->data, out->size, free_bytes, NULL) == 0)
 		*out = (struct lw_buf){ 0 }; /* handed over */
 	lw_buf_done(out);

@@ -396,6 +396,20 @@ TEST(nobody_waits_for_the_body_of_who_may_not_ask)
 	rig_down(proc);
 }
 
+TEST(an_answer_to_head_has_no_body)
+{
+	struct rig_proc *proc = up(ANY_PORT WORK FLOW);
+	LW_AUTO(lw_close) int fd = dial();
+	const char *both = rig_format("HEAD /healthz HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n"
+				      "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n"
+				      "Connection: close\r\n\r\n",
+				      port, port);
+
+	say(fd, both, strlen(both));
+	CHECK_HAS(hear(fd), "\r\n\r\nHTTP/1.1 200 OK\r\n"); /* behind the head at once */
+	rig_down(proc);
+}
+
 TEST(a_request_that_is_never_whole_ends_after_its_time)
 {
 	struct rig_proc *proc = up(ANY_PORT WORK FLOW);
