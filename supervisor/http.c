@@ -193,8 +193,9 @@ void http_send(struct http_request *request, const void *bytes, size_t size)
 	if (size == 0) /* would be the end */
 		return;
 	if (unsent(request->client) > HTTP_UNSENT_MAX) { /* later: the sender is not done */
-		bufferevent_trigger_event(request->client->bev, BEV_EVENT_ERROR,
-					  BEV_TRIG_DEFER_CALLBACKS);
+		if (!request->client->over)
+			bufferevent_trigger_event(request->client->bev, BEV_EVENT_ERROR,
+						  BEV_TRIG_DEFER_CALLBACKS);
 		return;
 	}
 	if (request->head.takes_chunks)
@@ -216,7 +217,7 @@ void http_end(struct http_request *request)
 	if (request->head.takes_chunks)
 		(void)evbuffer_add(bufferevent_get_output(client->bev), "0\r\n\r\n", 5);
 	end_request(client);
-	if (unsent(client) == 0) /* what was sent has left: nobody will tell */
+	if (unsent(client) == 0 && !client->over) /* what was sent has left: nobody will tell */
 		(void)bufferevent_trigger(client->bev, EV_WRITE, BEV_TRIG_DEFER_CALLBACKS);
 }
 
@@ -553,7 +554,7 @@ void http_free(struct http *http)
 	while (http->clients != NULL) {
 		struct http_client *client = http->clients;
 
-		client->closing = true;
+		client->closing = client->over = true; /* nothing is left for another turn */
 		tell_gone(client, true);
 		last_words(client);
 		unhook(client);
