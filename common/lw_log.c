@@ -173,7 +173,7 @@ void lw_log_print_json(enum lw_log_level level, const char *line, struct lw_buf 
 }
 
 /* One event stays one line, and what a peer wrote cannot steer the terminal. */
-static void flatten(char *line)
+void lw_log_flatten(char *line)
 {
 	for (; *line != '\0'; line++)
 		if ((unsigned char)*line < ' ' || *line == 0x7f)
@@ -192,7 +192,7 @@ void lw_log(enum lw_log_level level, const char *format, ...)
 	if (vsnprintf(line, sizeof(line), format, args) < 0)
 		line[0] = '\0';
 	va_end(args);
-	flatten(line);
+	lw_log_flatten(line);
 	current_sink(current_context, level, line);
 	errno = saved;
 }

@@ -25,6 +25,9 @@ int lw_log_level_parse(const char *name); /* a level, or -EINVAL */
 struct lw_buf;
 void lw_log_print_json(enum lw_log_level level, const char *line, struct lw_buf *out);
 
+void lw_log_flatten(
+	char *line); /* line breaks and control characters to blanks, as lw_log() does */
+
 void lw_log(enum lw_log_level level, const char *format, ...) LW_PRINTF(2, 3);
 
 #endif

@@ -111,7 +111,7 @@ static void write_head(const struct logs *logs, const char *name, struct lw_buf 
 		lw_buf_printf(head, "%-*s | ", width, name);
 }
 
-static void see_name(struct logs *logs, const char *name)
+void logs_name(struct logs *logs, const char *name)
 {
 	size_t size = strlen(name);
 
@@ -138,7 +138,7 @@ static void print_lines(struct logs *logs, int which, const char *who, struct lw
 	bool more;
 
 	if (logs->prefix) {
-		see_name(logs, who);
+		logs_name(logs, who);
 		write_head(logs, who, &head);
 	}
 	do {
@@ -595,7 +595,7 @@ int output_open(struct logs *logs, const char *work, uint64_t worker, struct out
 		if (r < 0)
 			return r;
 	}
-	see_name(logs, work);
+	logs_name(logs, work);
 	*ret_output = LW_TAKE(output);
 	return 0;
 }

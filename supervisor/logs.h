@@ -42,6 +42,8 @@ void logs_limits(struct logs *logs, const char *work, int64_t max_size, int64_t 
 uint64_t logs_bytes(const struct logs *logs, const char *work);
 uint64_t logs_lost(const struct logs *logs, const char *work); /* lines that were not kept */
 
+/* Who will print: the prefix is as wide as the longest name that is known. */
+void logs_name(struct logs *logs, const char *name);
 void logs_print(struct logs *logs, const char *line, size_t size); /* by the flow */
 /* The supervisor's own log, to standard error and the file; and what is only shown, or only kept. */
 lw_log_sink logs_sink; /* context: struct logs */

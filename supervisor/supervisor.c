@@ -273,6 +273,8 @@ static int build(struct supervisor *supervisor, struct lw_err *err)
 	if (r < 0)
 		return r;
 	lw_log_to(logs_sink, supervisor->logs);
+	for (size_t i = 0; i < supervisor->config->count; i++)
+		logs_name(supervisor->logs, supervisor->config->works[i]->name);
 	supervisor->notify = notify_new(supervisor->loop);
 	flow_print_to(supervisor->flow, on_print, supervisor->logs);
 	r = app_new(supervisor->loop, supervisor->config, supervisor->flow, supervisor->state_dir,
@@ -332,6 +334,7 @@ LW_PRINTF(2, 3) static void keep(const struct supervisor *supervisor, const char
 	va_start(arguments, format);
 	(void)vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
+	lw_log_flatten(line);
 	logs_keep(supervisor->logs, line);
 }
 
