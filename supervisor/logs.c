@@ -28,6 +28,7 @@
 #define QUEUE_MAX  (1u << 20)
 #define READ_SIZE  65536  /* what a FIFO holds; lines that it cannot hold whole are cut */
 #define READ_TURN  262144 /* of one stream in a turn: a flood slows only itself */
+#define READ_LEAST 16384  /* that a batch counts for: a small one may rotate a thousand files */
 #define OWN_MOST   65536  /* of what flow and supervisor say, before it is written */
 #define TAIL_BYTES 2048
 #define TAIL_LINES 5
@@ -70,7 +71,8 @@ struct stream {
 	int which;
 	int reading, writing;
 	struct event *readable;
-	size_t left; /* bytes seen in it that are no line yet */
+	struct loop_timer again; /* more is there than one turn takes */
+	size_t left;             /* bytes seen in it that are no line yet */
 	char *path;
 };
 
@@ -453,8 +455,8 @@ static size_t look_for_lines(struct stream *stream, bool last, size_t *ret_there
 	return size;
 }
 
-/* Up to `most` bytes; returns false when no whole line is left. */
-static bool read_up_to(struct stream *stream, size_t most, bool last)
+/* Up to `most` bytes, of which each batch takes `least`; returns false when no whole line is left. */
+static bool read_up_to(struct stream *stream, size_t most, size_t least, bool last)
 {
 	struct logs *logs = stream->output->logs;
 
@@ -466,20 +468,29 @@ static bool read_up_to(struct stream *stream, size_t most, bool last)
 			return false;
 		size = feed(stream, (struct lw_slice){ logs->bytes, size }, last);
 		say(stream, size);
+		size = size > least ? size : least;
 		most -= size < most ? size : most;
 	}
 	return true;
 }
 
-/* Told once for what was written: what is left this time has to be asked for. */
+/* Told once for what was written: what is left this time has to be asked for. By a timer, as
+ * libevent calls an event that is made active again before it looks at any other. */
 static void on_readable(evutil_socket_t fd, short what, void *context)
 {
 	struct stream *stream = context;
 
 	(void)fd;
 	(void)what;
-	if (read_up_to(stream, READ_TURN, false))
-		event_active(stream->readable, EV_READ, 0);
+	if (read_up_to(stream, READ_TURN, READ_LEAST, false))
+		loop_timer_set(&stream->again, 0);
+}
+
+static void on_again(struct loop_timer *timer)
+{
+	struct stream *stream = LW_OWNER(timer, struct stream, again);
+
+	on_readable(stream->reading, EV_READ, stream);
 }
 
 /* What is there now and no more: somebody may go on writing for ever. */
@@ -492,7 +503,7 @@ static void drain(struct stream *stream, bool last)
 	if (ioctl(stream->reading, FIONREAD, &there) < 0)
 		stop_reading(stream, -errno);
 	if (there > 0)
-		(void)read_up_to(stream, (size_t)there, last);
+		(void)read_up_to(stream, (size_t)there, 0, last);
 }
 
 /* One question for both streams: before most reports nothing was printed. */
@@ -549,6 +560,7 @@ static int stream_open(struct stream *stream, uint64_t worker, struct lw_err *er
 	struct logs *logs = stream->output->logs;
 	int r;
 
+	loop_timer_init(&stream->again, logs->loop, on_again);
 	stream->path = lw_format("%s/%llu.%s", logs->folder, (unsigned long long)worker,
 				 names[stream->which]);
 	r = make_fifo(stream->path, err);
@@ -569,6 +581,7 @@ static void stream_close(struct stream *stream)
 {
 	if (stream->readable != NULL)
 		event_free(stream->readable);
+	loop_timer_done(&stream->again);
 	lw_close(stream->reading);
 	lw_close(stream->writing);
 	lw_free(stream->path);

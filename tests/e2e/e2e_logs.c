@@ -368,6 +368,21 @@ TEST(a_folder_that_was_removed_is_made_again)
 
 /* ---- a flood slows nobody else ---------------------------------------------------------------------------- */
 
+/* Every few lines move 300 files: it prints faster than anybody could keep up with. */
+TEST(a_flood_that_is_slow_to_keep_does_not_hold_up_the_supervisor)
+{
+	struct rig_proc *proc =
+		rig_up("work 'flood' { parallel = true, log_max_size = 4096, log_keep = 300,\n"
+		       "  stop_timeout = 0, command = { 'yes' } }\n" ONCE("flood"),
+		       "--no-prefix", NULL);
+
+	AWAIT(size_of("flood.log.9") > 0);
+	for (int i = 0; i < 3; i++)
+		CHECK_INT(rig_http("GET", "/healthz", NULL).status, 200);
+	CHECK_INT(rig_ctl("shutdown", NULL).status, 0);
+	CHECK_INT(rig_exit(proc), 0);
+}
+
 TEST(while_one_work_floods_the_others_run_and_the_supervisor_answers)
 {
 	struct rig_proc *proc = rig_up("work 'flood' { command = { 'yes' }, parallel = true,\n"
