@@ -81,7 +81,9 @@ TEST(bash_completes_names_and_numbers_of_the_app_that_is_meant)
 	CHECK_TEXT(COMPLETED("stop", ""), "<train><tidy\\ up>");
 	CHECK_TEXT(COMPLETED("stop", "tr"), "<train>");
 	CHECK_TEXT(COMPLETED("stop", "tidy\\ "), "<tidy\\ up>");
-	CHECK_TEXT(COMPLETED("stop", "'tidy u"), "<tidy\\ up>");
+	CHECK_TEXT(COMPLETED("stop", "'tidy u"), "<tidy up>");
+	CHECK_TEXT(COMPLETED("stop", "\"tidy u"), "<tidy up>");
+	CHECK_TEXT(COMPLETED("stop", "tidy' u"), "<>");
 	CHECK_TEXT(COMPLETED("stop", "train", ""), "<>");
 	CHECK_TEXT(COMPLETED("show", ""), "<2><1>");
 	CHECK_TEXT(COMPLETED("runs", "--before", ""), "<2><1>");
@@ -89,6 +91,25 @@ TEST(bash_completes_names_and_numbers_of_the_app_that_is_meant)
 	CHECK_TEXT(COMPLETED("stop", "-c", rig_path("elsewhere.conf"), "tr"), "<>");
 	rig_down(proc);
 	CHECK_TEXT(COMPLETED("stop", ""), "<>"); /* and nothing is said of it */
+}
+
+/* \303\251 is no letter for a shell without a language: it would write $'...', which is no quote
+ * within others. */
+TEST(bash_offers_nothing_that_would_be_run_behind_an_open_quote)
+{
+	struct rig_proc *proc = rig_up("work '\303\251$(touch x)' { command = { 'true' } }\n"
+				       "work \"\303\251'$(touch x)\" { command = { 'true' } }\n"
+				       "function flow() end\n",
+				       NULL);
+
+	setenv("LC_ALL", "C", 1);
+	CHECK_TEXT(COMPLETED("stop", "'"), "<\303\251$(touch x)>");
+	CHECK_TEXT(COMPLETED("stop", "\""), "<>");
+	CHECK_TEXT(COMPLETED("stop", "'\303\251'"), "<>");
+	CHECK_TEXT(COMPLETED("stop", "'\303\251\\'"), "<>");
+	CHECK_TEXT(COMPLETED("stop", "\303\251\\$"), "<$'\\303\\251$(touch x)'>");
+	unsetenv("LC_ALL");
+	rig_down(proc);
 }
 
 TEST(bash_completes_files)
