@@ -102,7 +102,7 @@ static int open_path(struct log_files *files, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-/* A machine that went down may have left half a line, without its end. */
+/* A machine that went down, or whoever edits the file, may have left half a line, without its end. */
 static int end_last_line(struct log_file *file)
 {
 	char last;
@@ -158,8 +158,11 @@ static int open_file(struct log_file *file)
 /* Open, with its size as it is now. */
 static int refresh(struct log_file *file)
 {
+	uint64_t left_at = file->size;
 	int r = file->fd >= 0 ? look_at(file) : -ENOENT;
 
+	if (r == 0 && file->size != left_at)
+		r = end_last_line(file);
 	if (r == 0 && file->files->first != file) {
 		unlist(file);
 		list(file);

@@ -254,6 +254,21 @@ Test(log_files, a_file_that_was_removed_with_its_folder_or_shortened_is_made_aga
 	cr_expect_eq(logged.size, 0);
 }
 
+Test(log_files, a_line_that_somebody_else_left_without_its_end_is_ended)
+{
+	int fd;
+
+	put("one");
+	fd = open(path_of("w.log"), O_WRONLY | O_APPEND | O_CLOEXEC);
+	cr_assert_eq(write(fd, "note", 4), 4);
+	close(fd);
+	put("two");
+	expect_file("w.log", "one\nnote\ntwo\n");
+	cr_assert_eq(truncate(path_of("w.log"), size_of("w.log") - 2), 0);
+	put("three");
+	expect_file("w.log", "one\nnote\ntw\nthree\n");
+}
+
 static void limit_files(rlim_t most)
 {
 	struct rlimit limit = { most, RLIM_INFINITY };
