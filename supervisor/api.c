@@ -515,6 +515,15 @@ static bool has_logs(const struct ask *ask, const struct row *row)
 	return lw_logread_has(folder, ask->segment);
 }
 
+/* NULL also for a text that goes on behind a NUL, as no path does. */
+static const char *path_in(const json_t *body)
+{
+	const json_t *text = json_object_get(body, "path");
+	const char *path = json_string_value(text);
+
+	return path != NULL && strlen(path) == json_string_length(text) ? path : NULL;
+}
+
 /* Everything that can be wrong with a request before its handler sees it. */
 static bool check(struct ask *ask, const struct row *row, struct lw_slice segment)
 {
@@ -537,7 +546,7 @@ static bool check(struct ask *ask, const struct row *row, struct lw_slice segmen
 		r = check_body_keys(ask, row->body, &err);
 	if (r == 0 && (row->body & LW_BODY_CALL) != 0)
 		r = check_call(ask, &err);
-	ask->path = json_string_value(json_object_get(ask->body, "path"));
+	ask->path = path_in(ask->body);
 	if (r < 0)
 		api_refuse(ask, 400, "bad_request", err.text, NULL);
 	return r >= 0;
