@@ -516,8 +516,9 @@ TEST(who_follows_sees_every_line_over_rotations_and_restarts_of_the_work)
 		      "  head -c 1 gate >/dev/null; seq -f 'line %.0f.' 3000; kill -9 $$]] } }\n"
 		      "work 'late' { command = { 'echo', 'late' }, parallel = true }\n",
 		      "--no-prefix", NULL);
-	one = rig_spawn(LW_BIN "/lwctl", "logs", "job", "-f", NULL);
-	all = rig_spawn(LW_BIN "/lwctl", "logs", "--follow", "--json", NULL);
+	/* All: they may come when the first lines are there. */
+	one = rig_spawn(LW_BIN "/lwctl", "logs", "job", "-f", "-n", "all", NULL);
+	all = rig_spawn(LW_BIN "/lwctl", "logs", "--follow", "--json", "-n", "all", NULL);
 	for (size_t round = 1; round <= 3; round++) {
 		rig_open_gate("gate", 1);
 		CHECK_LINES(one, RIG_OUT, "line 3000.", round);
