@@ -81,6 +81,8 @@ TEST(lwctl_says_what_a_reload_does)
 	CHECK_HAS(answer.out, "nice");
 	answer = rig_ctl("reload", NULL);
 	CHECK_HAS(answer.out, "nice");
+	rig_line(proc, RIG_ERR,
+		 "starts with its new settings"); /* until then it has those of before */
 	answer = rig_ctl("reload", NULL);
 	CHECK_HAS(answer.out, "reloaded; no option has changed");
 	rig_down(proc);
