@@ -191,8 +191,8 @@ bool lw_logfile_parse(struct lw_slice bytes, struct lw_logfile_line *ret_line)
 	struct lw_logfile_line line = { 0 };
 	uint64_t pid;
 
-	if (!read_stamp(&cursor, &line.at) || !read_id(&cursor, &pid) || pid > INT32_MAX ||
-	    !read_id(&cursor, &line.run))
+	if (!read_stamp(&cursor, &line.at) || line.at < 0 || !read_id(&cursor, &pid) ||
+	    pid > INT32_MAX || !read_id(&cursor, &line.run))
 		return false;
 	line.pid = (pid_t)pid;
 	line.err = read_word(&cursor, "err");

@@ -45,7 +45,8 @@ struct lw_logfile_line {
 #define LW_LOGFILE_HEAD_MAX 96
 size_t lw_logfile_head(const struct lw_logfile_line *line, char head[LW_LOGFILE_HEAD_MAX]);
 
-/* A line without its newline. False: it is no such line. The text borrows. */
+/* A line without its newline. False: it is no such line; nor is one from before 1970. The text
+ * borrows. */
 bool lw_logfile_parse(struct lw_slice bytes, struct lw_logfile_line *ret_line);
 
 /* {"at":1764.123456,"work":"w",...} and a newline: what API and lwctl --json give out. `work` NULL:

@@ -61,8 +61,6 @@ static void check_line(const struct lw_logfile_line *line)
 	LW_AUTO_BUF whole = { 0 };
 	struct lw_logfile_line again;
 
-	if (line->at < 0) /* before 1970: of no supervisor */
-		return;
 	lw_buf_add(&whole, head, lw_logfile_head(line, head));
 	lw_buf_add(&whole, line->text.data, line->text.size);
 	HOLDS(lw_logfile_parse(lw_buf_slice(&whole), &again), "it does not read back");
