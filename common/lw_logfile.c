@@ -12,6 +12,16 @@
 #define NAME_CUT  170
 #define SECOND    INT64_C(1000000)
 
+unsigned lw_logfile_colour(const char *work)
+{
+	static const unsigned colours[] = { 31, 32, 33, 34, 35, 36, 91, 92, 93, 94, 95, 96 };
+	unsigned hash = 5381;
+
+	for (; *work != '\0'; work++)
+		hash = hash * 33 + (unsigned char)*work;
+	return colours[hash % LW_COUNT(colours)];
+}
+
 /* ---- names ------------------------------------------------------------------------------ */
 
 static bool is_plain(char c)

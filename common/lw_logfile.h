@@ -25,6 +25,9 @@
 /* NAME of a work, caller frees. Bytes outside [A-Za-z0-9_.-] are "%XX"; of a name that would become
  * too long for a file a beginning and, behind '~', a hash is left. */
 char *lw_logfile_name(const char *work);
+/* The colour of a name on a terminal, the same in every run and in every program: an SGR code. */
+unsigned lw_logfile_colour(const char *work);
+
 /* The work of such a NAME, caller frees; NULL: of the supervisor itself. */
 char *lw_logfile_work(const char *name);
 

@@ -26,17 +26,6 @@ void log_printer_done(struct log_printer *printer)
 	lw_buf_done(&printer->part);
 }
 
-/* As on the supervisor's console: the same name has the same colour everywhere. */
-static unsigned colour_of(const char *name)
-{
-	static const unsigned colours[] = { 31, 32, 33, 34, 35, 36, 91, 92, 93, 94, 95, 96 };
-	unsigned hash = 5381;
-
-	for (; *name != '\0'; name++)
-		hash = hash * 33 + (unsigned char)*name;
-	return colours[hash % LW_COUNT(colours)];
-}
-
 /* "14:03:59", with the day before it unless that is today. */
 static void add_time(const struct log_printer *printer, double at, struct lw_buf *out)
 {
@@ -64,7 +53,7 @@ static void add_name(struct log_printer *printer, const char *name, struct lw_bu
 		printer->width = clean.size;
 	width = (int)printer->width;
 	if (printer->screen.colour)
-		lw_buf_printf(out, "\033[%um%-*s |\033[0m ", colour_of(name), width,
+		lw_buf_printf(out, "\033[%um%-*s |\033[0m ", lw_logfile_colour(name), width,
 			      lw_buf_text(&clean));
 	else
 		lw_buf_printf(out, "%-*s | ", width, lw_buf_text(&clean));

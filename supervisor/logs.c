@@ -91,24 +91,13 @@ struct output {
 
 /* ---- the prefix ------------------------------------------------------------------------- */
 
-/* The same name has the same colour in every run. */
-static unsigned colour_of(const char *name)
-{
-	static const unsigned colours[] = { 31, 32, 33, 34, 35, 36, 91, 92, 93, 94, 95, 96 };
-	unsigned hash = 5381;
-
-	for (; *name != '\0'; name++)
-		hash = hash * 33 + (unsigned char)*name;
-	return colours[hash % LW_COUNT(colours)];
-}
-
 static void write_head(const struct logs *logs, const char *name, struct lw_buf *head)
 {
 	int width = (int)logs->width;
 
 	head->size = 0;
 	if (logs->colour)
-		lw_buf_printf(head, "\033[%um%-*s |\033[0m ", colour_of(name), width, name);
+		lw_buf_printf(head, "\033[%um%-*s |\033[0m ", lw_logfile_colour(name), width, name);
 	else
 		lw_buf_printf(head, "%-*s | ", width, name);
 }
