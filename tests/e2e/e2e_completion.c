@@ -148,8 +148,10 @@ TEST(a_tab_completes_a_line)
 	setenv("INPUTRC", rig_path("inputrc"), 1);
 	setenv("PATH", rig_format("%s:%s", LW_BIN, getenv("PATH")), 1);
 	setenv("TERM", "dumb", 1);
-	proc = rig_spawn("sh", "-c", "script -qec 'bash --norc --noprofile' /dev/null < line 2>&1",
-			 NULL);
+	proc = rig_spawn(
+		"sh", "-c",
+		"SHELL=/bin/sh script -qec 'exec bash --norc --noprofile' /dev/null < line 2>&1",
+		NULL);
 	(void)rig_exit(proc);
 	CHECK_HAS(rig_text(proc, RIG_OUT), "lwctl explain x");
 }

@@ -65,7 +65,8 @@ TEST(a_watched_status_follows_until_it_is_interrupted)
 	rig_gate("keys");
 	setenv("TERM", "xterm", 1);
 	status = rig_spawn("sh", "-c",
-			   "exec script -qec '" LW_BIN "/lwctl status --watch' /dev/null <keys",
+			   "SHELL=/bin/sh exec script -qec 'exec " LW_BIN
+			   "/lwctl status --watch' /dev/null <keys",
 			   NULL);
 	rig_line(status, RIG_OUT, "\033[?1049h");
 	rig_line(status, RIG_OUT, "job ");
