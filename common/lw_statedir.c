@@ -141,18 +141,32 @@ int lw_statedir_find(const char *conf, const char *option, char **ret_dir, struc
 	return find_beside(conf, ret_dir, err);
 }
 
+/* A folder that is there already is welcome, also where nothing could be made: below a file system
+ * that may only be read. */
+static int make_folder(const char *path, struct lw_err *err)
+{
+	int r;
+
+	if (mkdir(path, 0700) == 0 || errno == EEXIST)
+		return 0;
+	r = -errno;
+	return exists(path) ? 0 : lw_err_sys(err, r, "cannot make the folder '%s'", path);
+}
+
 /* mkdir -p. What exists is not looked at here. */
 static int make_path(const char *dir, struct lw_err *err)
 {
 	LW_AUTO(lw_free) char *path = lw_strdup(dir);
 	char *slash = path;
+	int r;
 
 	while (slash != NULL) {
 		slash = strchr(slash + 1, '/');
 		if (slash != NULL)
 			*slash = '\0';
-		if (mkdir(path, 0700) < 0 && errno != EEXIST && !exists(path))
-			return lw_err_sys(err, -errno, "cannot make the folder '%s'", path);
+		r = make_folder(path, err);
+		if (r < 0)
+			return r;
 		if (slash != NULL)
 			*slash = '/';
 	}
