@@ -16,7 +16,7 @@
 #define LW_QUERIES(Q)                                                                    \
 	Q(WAIT,     "wait",       "false: answer at once, not when it is done")          \
 	Q(MAY_WAIT, "wait",       "true: answer when the runs are over")                 \
-	Q(BRIEF,    "brief",      "true: only what a table shows")                       \
+	Q(BRIEF,    "brief",      "true: only what a table shows, as rows below columns") \
 	Q(USAGE,    "usage",      "true: with what the processes of works use")         \
 	Q(LEAN,     "brief",      "true: without results and reasons, and without long arguments") \
 	Q(LIMIT,    "limit",      "so many runs at most, 1 to 1000")                     \
@@ -78,7 +78,7 @@ enum lw_rights { LW_ANYONE, LW_OPERATOR };
 	V("GET",   "works",           ANYONE,   works,       LW_BODY_NONE, LW_QUERY_BRIEF | LW_QUERY_USAGE, \
 	  works, "", works, \
 	  "show every work") \
-	R("GET",   "works/*",         ANYONE,   work,        LW_BODY_NONE, LW_QUERY_BRIEF | LW_QUERY_USAGE, \
+	R("GET",   "works/*",         ANYONE,   work,        LW_BODY_NONE, LW_QUERY_USAGE, \
 	  "show one work") \
 	V("POST",  "works/*/start",   OPERATOR, start,       LW_BODY_NONE, LW_QUERY_WAIT, \
 	  start, "WORK", steer, \

@@ -11,6 +11,7 @@
 
 #include "lw_logread.h"
 #include "lw_requests.h"
+#include "answer.h"
 #include "lwctl.h"
 
 #define READ_SECONDS 30.0 /* for an answer that needs no waiting */
@@ -348,13 +349,6 @@ static void add_retry(const struct job *job, const char *work, const json_t *cal
 	lw_buf_printf(out, " --all");
 }
 
-static const char *text_in(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text != NULL ? text : "";
-}
-
 static json_int_t count_in(const json_t *object, const char *key)
 {
 	return json_integer_value(json_object_get(object, key));
@@ -452,7 +446,9 @@ static int show(struct job *job, const char *path, const char *brief, draw_fn *d
 static void draw_works(void *context, const struct screen *screen, const json_t *answer)
 {
 	(void)context;
-	print_status(screen, json_object_get(answer, "app"), json_object_get(answer, "works"));
+	if (json_object_get(answer, "app") != NULL)
+		print_app(screen, json_object_get(answer, "app"));
+	print_works(screen, answer);
 }
 
 static void draw_work(void *context, const struct screen *screen, const json_t *answer)
@@ -521,7 +517,7 @@ static int do_pause(struct job *job)
 	if (job->word_count > 0)
 		print_work(&screen, answer_of(job));
 	else
-		print_status(&screen, answer_of(job), NULL);
+		print_app(&screen, answer_of(job));
 	return LWCTL_DONE;
 }
 

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "answer.h"
 #include "lwctl.h"
 
 #define PATIENCE   1.0 /* seconds for the supervisor's answer */
@@ -110,13 +111,6 @@ static json_t *ask(const struct asking *asking, const char *path)
 	return answer;
 }
 
-static const char *text_in(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text != NULL ? text : "";
-}
-
 static void offer_works(const struct asking *asking)
 {
 	json_t *answer = ask(asking, "/api/v1/works?brief=true");
@@ -125,7 +119,7 @@ static void offer_works(const struct asking *asking)
 
 	json_array_foreach(json_object_get(answer, "works"), i, work)
 	{
-		offer(asking, text_in(work, "name"), text_in(work, "stage"));
+		offer(asking, string_at(work, 0), string_at(work, 1));
 	}
 	json_decref(answer);
 }

@@ -173,17 +173,21 @@ struct screen {
 };
 struct screen screen_of(FILE *out);
 
-void print_status(const struct screen *screen, const json_t *app, const json_t *works);
+void print_app(const struct screen *screen, const json_t *app);
+/* {"columns": [names], "works": [[values], ...]} */
+void print_works(const struct screen *screen, const json_t *answer);
 void print_work(const struct screen *screen, const json_t *work);
 void print_latest_calls(const struct screen *screen, const json_t *calls); /* of a work */
 void print_run(const struct screen *screen, const json_t *run);
 void print_runs(const struct screen *screen, const json_t *runs, bool with_work);
 void print_reload(const struct screen *screen, const json_t *answer);
 void print_line(const struct screen *screen, const char *name, const char *text);
+void print_json_line(const struct screen *screen, const char *name, const json_t *value);
 void print_clean(struct lw_buf *out, const char *text); /* one line, no control characters */
 /* The same bytes, but control characters other than tabs as "?". */
 void print_harmless(struct lw_buf *out, const char *text, size_t size);
 void print_duration(double seconds, char text[32]);         /* "12 ms", "3.2 s", "4m05s" */
+void print_ago(double seconds, char text[40]);              /* "3.2 s ago", "now" */
 void print_bytes(int64_t bytes, char text[32]);             /* "812 B", "1.2 MiB" */
 void print_progress(const json_t *object, struct lw_buf *); /* "40 %", or nothing */
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "api_private.h"
-#include "describe.h"
+#include "js.h"
 #include "lw_log.h"
 #include "site.h"
 

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "api_private.h"
-#include "describe.h"
+#include "js.h"
 #include "events.h"
 
 #define TURN_BYTES  ((size_t)1 << 20) /* rendered in a turn, for all clients */
@@ -41,12 +41,6 @@ static void end_event(struct lw_buf *out)
 	lw_buf_add(out, "\n\n", 2);
 }
 
-static void put_text(const char *key, const char *text, struct lw_buf *out)
-{
-	js_key(out, key);
-	js_text(out, text);
-}
-
 /* While the run is where the event says it is, it knows why. */
 static const char *reason_of(const struct app *app, const struct event *event)
 {
@@ -67,18 +61,18 @@ static void render(const struct app *app, uint64_t seq, const struct event *even
 	js_key(out, "at");
 	js_time(out, event->at);
 	if (event->kind == EVENT_APP) {
-		put_text("stage", app_stage_name((enum app_stage)event->stage), out);
-		put_text("what", event_what_name((enum event_what)event->what), out);
+		TEXT("stage", app_stage_name((enum app_stage)event->stage));
+		TEXT("what", event_what_name((enum event_what)event->what));
 	} else {
-		put_text("work", work != NULL ? work->config->name : NULL, out);
+		TEXT("work", work != NULL ? work->config->name : NULL);
 		if (event->kind == EVENT_RUN) {
 			js_key(out, "run");
 			js_int(out, (int64_t)event->run);
 		}
-		put_text("stage", stage_name((enum stage)event->stage), out);
+		TEXT("stage", stage_name((enum stage)event->stage));
 	}
 	if (event->kind == EVENT_RUN)
-		put_text("reason", reason_of(app, event), out);
+		TEXT("reason", reason_of(app, event));
 	end_event(out);
 }
 
@@ -99,7 +93,7 @@ static void render_hello(const struct app *app, struct lw_buf *out)
 	begin_event(app, "hello", events_last(app->events), false, out);
 	js_key(out, "pid");
 	js_int(out, getpid());
-	put_text("version", LW_VERSION, out);
+	TEXT("version", LW_VERSION);
 	js_key(out, "started");
 	js_time(out, app->started);
 	end_event(out);

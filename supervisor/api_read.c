@@ -9,12 +9,16 @@
 
 /* ---- reading the app ------------------------------------------------------------------------ */
 
-/* How much of works is asked for. */
-static int how(const struct ask *ask)
+static void describe_list(const struct ask *ask, struct lw_buf *out)
 {
 	if (ask->usage)
 		usage_look(ask->app);
-	return (ask->brief ? DESCRIBE_BRIEF : 0) | (ask->usage ? DESCRIBE_USAGE : 0);
+	if (ask->brief) {
+		describe_briefly(ask->app, ask->usage, out);
+		return;
+	}
+	js_key(out, "works");
+	describe_works(ask->app, ask->usage, out);
 }
 
 void api_do_status(struct ask *ask)
@@ -24,8 +28,7 @@ void api_do_status(struct ask *ask)
 	js_open(&out, '{');
 	js_key(&out, "app");
 	describe_app(ask->app, &out);
-	js_key(&out, "works");
-	describe_works(ask->app, how(ask), &out);
+	describe_list(ask, &out);
 	js_close(&out, '}');
 	api_answer(ask->request, &out);
 }
@@ -35,16 +38,15 @@ void api_do_works(struct ask *ask)
 	LW_AUTO_BUF out = { 0 };
 
 	js_open(&out, '{');
-	js_key(&out, "works");
-	describe_works(ask->app, how(ask), &out);
+	describe_list(ask, &out);
 	js_close(&out, '}');
 	api_answer(ask->request, &out);
 }
 
-static void describe_one(const struct work *work, int detail, struct run *const *stopped,
+static void describe_one(const struct work *work, bool usage, struct run *const *stopped,
 			 size_t count, struct lw_buf *out)
 {
-	describe_work(work, detail, out);
+	describe_work(work, usage, out);
 	js_reopen(out);
 	js_key(out, "calls");
 	describe_calls(work, out);
@@ -62,18 +64,16 @@ static void describe_one(const struct work *work, int detail, struct run *const 
 void api_describe_one(const struct work *work, struct run *const *stopped, size_t count,
 		      struct lw_buf *out)
 {
-	describe_one(work, DESCRIBE_ALL, stopped, count, out);
+	describe_one(work, false, stopped, count, out);
 }
 
 void api_do_work(struct ask *ask)
 {
 	LW_AUTO_BUF out = { 0 };
-	int detail = how(ask);
 
-	if (ask->brief)
-		describe_work(ask->work, detail, &out);
-	else
-		describe_one(ask->work, detail, NULL, 0, &out);
+	if (ask->usage)
+		usage_look(ask->app);
+	describe_one(ask->work, ask->usage, NULL, 0, &out);
 	api_answer(ask->request, &out);
 }
 

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "api_private.h"
-#include "describe.h"
+#include "js.h"
 #include "site.h"
 
 struct named {
@@ -29,12 +29,6 @@ static const struct spec_row {
 #undef REQUEST
 };
 
-static void put_text(const char *key, const char *text, struct lw_buf *out)
-{
-	js_key(out, key);
-	js_text(out, text);
-}
-
 /* {"wait": "false: answer at once, ..."} */
 static void put_names(const char *key, const struct named *names, size_t count, int bits,
 		      struct lw_buf *out)
@@ -43,7 +37,7 @@ static void put_names(const char *key, const struct named *names, size_t count, 
 	js_open(out, '{');
 	for (size_t i = 0; i < count; i++)
 		if ((bits & 1 << i) != 0)
-			put_text(names[i].name, names[i].sentence, out);
+			TEXT(names[i].name, names[i].sentence);
 	js_close(out, '}');
 }
 
@@ -52,14 +46,14 @@ static void put_row(const struct spec_row *row, const char *prefix, struct lw_bu
 	LW_AUTO(lw_free) char *path = lw_format("%s%s", prefix, row->path);
 
 	js_open(out, '{');
-	put_text("method", row->method, out);
-	put_text("path", path, out);
-	put_text("verb", row->verb, out);
-	put_text("arguments", row->arguments, out);
+	TEXT("method", row->method);
+	TEXT("path", path);
+	TEXT("verb", row->verb);
+	TEXT("arguments", row->arguments);
 	put_names("query", queries, LW_COUNT(queries), row->query, out);
 	put_names("body", bodies, LW_COUNT(bodies), row->body, out);
-	put_text("rights", row->rights == LW_OPERATOR ? "operator" : "anyone", out);
-	put_text("sentence", row->sentence, out);
+	TEXT("rights", row->rights == LW_OPERATOR ? "operator" : "anyone");
+	TEXT("sentence", row->sentence);
 	js_close(out, '}');
 }
 
@@ -69,7 +63,8 @@ void api_do_spec(struct ask *ask)
 	struct spec_row page = { .method = "GET" };
 
 	js_open(&out, '{');
-	put_text("version", LW_VERSION, &out);
+	js_key(&out, "version");
+	js_text(&out, LW_VERSION);
 	js_key(&out, "requests");
 	js_open(&out, '[');
 	for (size_t i = 0; i < LW_COUNT(rows); i++)

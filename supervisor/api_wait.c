@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "api_private.h"
-#include "describe.h"
+#include "js.h"
 
 /* ---- answers ---------------------------------------------------------------------------- */
 

@@ -4,199 +4,10 @@
 
 #include "describe.h"
 
-#include "lw_value.h"
 #include "schedule.h"
 #include "view.h"
 
 #define BRIEF_CALL_MAX 1024 /* bytes of a call that a list still shows */
-
-/* ---- the writer --------------------------------------------------------------------- */
-
-static void add(struct lw_buf *out, const char *text, size_t size)
-{
-	lw_buf_add(out, text, size);
-}
-
-/* A comma unless this is the first in its brackets or the value of a key. */
-static void comma(struct lw_buf *out)
-{
-	uint8_t last = out->size > 0 ? out->data[out->size - 1] : '{';
-
-	if (last != '{' && last != '[' && last != ':')
-		add(out, ",", 1);
-}
-
-void js_open(struct lw_buf *out, char bracket)
-{
-	comma(out);
-	add(out, &bracket, 1);
-}
-
-void js_close(struct lw_buf *out, char bracket)
-{
-	add(out, &bracket, 1);
-}
-
-void js_reopen(struct lw_buf *out)
-{
-	out->size--;
-}
-
-void js_key(struct lw_buf *out, const char *key)
-{
-	comma(out);
-	add(out, "\"", 1);
-	add(out, key, strlen(key));
-	add(out, "\":", 2);
-}
-
-static bool is_plain(uint8_t c)
-{
-	return c >= ' ' && c != '"' && c != '\\' && c < 0x7f;
-}
-
-/* Bytes of the UTF-8 character at `at`, 0 when there is none. */
-static size_t character(const char *at, size_t size)
-{
-	for (size_t n = 2; n <= 4 && n <= size; n++)
-		if (lw_text_is_utf8(at, n))
-			return n;
-	return 0;
-}
-
-static void escape(struct lw_buf *out, uint8_t c)
-{
-	static const char letters[] = "\"\"\\\\\bb\ff\nn\rr\tt";
-
-	for (size_t i = 0; i + 1 < sizeof(letters); i += 2) {
-		if (c == (uint8_t)letters[i]) {
-			char two[2] = { '\\', letters[i + 1] };
-
-			add(out, two, 2);
-			return;
-		}
-	}
-	lw_buf_printf(out, "\\u%04x", c);
-}
-
-void js_text(struct lw_buf *out, const char *text)
-{
-	size_t size = text != NULL ? strlen(text) : 0;
-	size_t at = 0;
-
-	comma(out);
-	if (text == NULL) {
-		add(out, "null", 4);
-		return;
-	}
-	add(out, "\"", 1);
-	while (at < size) {
-		size_t plain = at;
-		size_t n;
-
-		while (plain < size && is_plain((uint8_t)text[plain]))
-			plain++;
-		add(out, text + at, plain - at);
-		at = plain;
-		if (at == size)
-			break;
-		n = (uint8_t)text[at] >= 0x80 ? character(text + at, size - at) : 0;
-		if (n > 0) {
-			add(out, text + at, n);
-			at += n;
-		} else if ((uint8_t)text[at] >= 0x80) {
-			add(out, "\xef\xbf\xbd", 3);
-			at++;
-		} else {
-			escape(out, (uint8_t)text[at++]);
-		}
-	}
-	add(out, "\"", 1);
-}
-
-/* snprintf is a third of the time of a big status. */
-static void digits(struct lw_buf *out, uint64_t number, size_t least)
-{
-	char text[24];
-	size_t at = sizeof(text);
-
-	do {
-		text[--at] = (char)('0' + number % 10);
-		number /= 10;
-	} while (number > 0 || sizeof(text) - at < least);
-	add(out, text + at, sizeof(text) - at);
-}
-
-static uint64_t magnitude(struct lw_buf *out, int64_t number)
-{
-	if (number >= 0)
-		return (uint64_t)number;
-	add(out, "-", 1);
-	return 0 - (uint64_t)number;
-}
-
-void js_int(struct lw_buf *out, int64_t number)
-{
-	comma(out);
-	digits(out, magnitude(out, number), 1);
-}
-
-static void js_count(struct lw_buf *out, uint64_t count)
-{
-	comma(out);
-	digits(out, count, 1);
-}
-
-void js_truth(struct lw_buf *out, bool truth)
-{
-	comma(out);
-	add(out, truth ? "true" : "false", truth ? 4 : 5);
-}
-
-void js_time(struct lw_buf *out, int64_t us)
-{
-	uint64_t size;
-
-	comma(out);
-	size = magnitude(out, us);
-	digits(out, size / 1000000, 1);
-	if (size % 1000000 != 0) {
-		add(out, ".", 1);
-		digits(out, size % 1000000, 6);
-	}
-}
-
-void js_null(struct lw_buf *out)
-{
-	comma(out);
-	add(out, "null", 4);
-}
-
-void js_time_or_null(struct lw_buf *out, int64_t us)
-{
-	if (us > 0)
-		js_time(out, us);
-	else
-		js_null(out);
-}
-
-void js_value(struct lw_buf *out, struct lw_slice value)
-{
-	if (value.size == 0) {
-		js_null(out);
-		return;
-	}
-	comma(out);
-	lw_value_print_json(value, out);
-}
-
-/* ---- rows: key and kind of a value --------------------------------------------------- */
-
-#define TEXT(key, value)  (js_key(out, key), js_text(out, value))
-#define COUNT(key, value) (js_key(out, key), js_count(out, value))
-#define TRUTH(key, value) (js_key(out, key), js_truth(out, value))
-#define TIME(key, value)  (js_key(out, key), js_time_or_null(out, value))
-#define SPAN(key, value)  (js_key(out, key), js_time(out, value))
 
 static void describe_status(const struct status *status, struct lw_buf *out)
 {
@@ -209,17 +20,15 @@ static void describe_status(const struct status *status, struct lw_buf *out)
 	js_close(out, '}');
 }
 
-static void describe_progress(const struct run *run, struct lw_buf *out)
+void describe_progress(const struct run *run, struct lw_buf *out)
 {
-	js_key(out, "progress");
 	if (run == NULL || run->progress < 0)
 		js_null(out);
 	else
 		js_time(out, (int64_t)(run->progress * 1e6));
 }
 
-/* The run that a process executes, or NULL. */
-static const struct run *running_run(const struct worker *worker)
+const struct run *describe_running(const struct worker *worker)
 {
 	const struct run *run = worker_runs(worker)->first;
 
@@ -228,7 +37,7 @@ static const struct run *running_run(const struct worker *worker)
 
 static void describe_process(const struct worker *worker, struct lw_buf *out)
 {
-	const struct run *run = running_run(worker);
+	const struct run *run = describe_running(worker);
 	struct worker_info info = worker_info(worker);
 
 	js_open(out, '{');
@@ -255,6 +64,7 @@ static void describe_process(const struct worker *worker, struct lw_buf *out)
 		js_count(out, run->id);
 	else
 		js_null(out);
+	js_key(out, "progress");
 	describe_progress(run, out);
 	js_close(out, '}');
 }
@@ -278,8 +88,7 @@ void describe_state(const struct state *state, struct lw_buf *out)
 {
 	js_open(out, '{');
 	for (size_t i = 0; i < state->count; i++) {
-		js_text(out, state->items[i].name);
-		add(out, ":", 1);
+		js_any_key(out, state->items[i].name);
 		js_value(out, lw_buf_slice(&state->items[i].value));
 	}
 	js_close(out, '}');
@@ -297,9 +106,8 @@ static void describe_ready(const struct work *work, struct lw_buf *out)
 		js_truth(out, ready == READY_YES);
 }
 
-static void describe_pause(const struct pause *pause, struct lw_buf *out)
+void describe_pause(const struct pause *pause, struct lw_buf *out)
 {
-	js_key(out, "paused");
 	if (!is_paused(pause)) {
 		js_null(out);
 		return;
@@ -323,11 +131,10 @@ static void describe_url(const struct work *work, struct lw_buf *out)
 	js_text(out, url);
 }
 
-static void describe_usage(const struct work *work, struct lw_buf *out)
+void describe_usage(const struct work *work, struct lw_buf *out)
 {
 	struct usage usage;
 
-	js_key(out, "usage");
 	if (!work_usage(work, &usage)) {
 		js_null(out);
 		return;
@@ -357,78 +164,7 @@ static void describe_details(const struct work *work, struct lw_buf *out)
 	COUNT("dropped_results", work->dropped_results);
 }
 
-/* ---- what a table shows, and nothing that is none: a client reads 1000 works in 5 ms ---- */
-
-static void brief_text(const char *key, const char *text, struct lw_buf *out)
-{
-	if (text != NULL)
-		TEXT(key, text);
-}
-
-static void brief_count(const char *key, uint64_t count, struct lw_buf *out)
-{
-	if (count > 0)
-		COUNT(key, count);
-}
-
-static void brief_process(const struct worker *worker, struct lw_buf *out)
-{
-	struct worker_info info = worker_info(worker);
-	bool troubled = info.state == WORKER_FAILED || info.state == WORKER_BACKOFF;
-	const struct run *run = running_run(worker);
-
-	brief_count("pid", info.pid > 0 ? (uint64_t)info.pid : 0, out);
-	TEXT("state", worker_state_text(info.state));
-	if (info.next_try >= 0)
-		SPAN("next_try", info.next_try);
-	brief_text("last_death", troubled ? info.last_death : NULL, out);
-	brief_text("error", troubled ? info.error : NULL, out);
-	if (run != NULL && run->progress >= 0)
-		describe_progress(run, out);
-}
-
-/* The only process of a work stands in the work itself. */
-static void brief_processes(const struct work *work, struct lw_buf *out)
-{
-	if (work->worker_count == 1) {
-		brief_process(work->workers[0], out);
-		return;
-	}
-	js_key(out, "processes");
-	js_open(out, '[');
-	for (size_t i = 0; i < work->worker_count; i++) {
-		js_open(out, '{');
-		brief_process(work->workers[i], out);
-		js_close(out, '}');
-	}
-	js_close(out, ']');
-}
-
-static void brief_work(const struct work *work, struct lw_buf *out)
-{
-	struct status status = work_status(work);
-
-	js_open(out, '{');
-	TEXT("name", work->config->name);
-	TEXT("stage", stage_name(status.stage));
-	brief_text("reason", status.reason, out);
-	brief_text("message", status.message, out);
-	TIME("since", status.at);
-	if (work->held)
-		TRUTH("held", true);
-	if (is_paused(&work->pause))
-		describe_pause(&work->pause, out);
-	if (work->speaks_of_ready && work_readiness(work) == READY_NO)
-		TRUTH("ready", false);
-	brief_processes(work, out);
-	brief_count("queue", work->queue.count + work->delayed.count, out);
-	brief_count("hits", work->hits, out);
-	brief_count("misses", work->misses, out);
-	brief_count("failed", work->stage_counts[STAGE_FAILED], out);
-	js_close(out, '}');
-}
-
-static void describe_all(const struct work *work, struct lw_buf *out)
+void describe_work(const struct work *work, bool usage, struct lw_buf *out)
 {
 	struct status status = work_status(work);
 
@@ -440,6 +176,7 @@ static void describe_all(const struct work *work, struct lw_buf *out)
 	TIME("since", status.at);
 	TRUTH("held", work->held);
 	describe_ready(work, out);
+	js_key(out, "paused");
 	describe_pause(&work->pause, out);
 	js_key(out, "processes");
 	js_open(out, '[');
@@ -453,28 +190,19 @@ static void describe_all(const struct work *work, struct lw_buf *out)
 	SPAN("seconds_saved", work->saved);
 	describe_counts(work, out);
 	describe_details(work, out);
+	if (usage) {
+		js_key(out, "usage");
+		describe_usage(work, out);
+	}
 	js_close(out, '}');
 }
 
-void describe_work(const struct work *work, int how, struct lw_buf *out)
-{
-	if ((how & DESCRIBE_BRIEF) != 0)
-		brief_work(work, out);
-	else
-		describe_all(work, out);
-	if ((how & DESCRIBE_USAGE) == 0)
-		return;
-	js_reopen(out);
-	describe_usage(work, out);
-	js_close(out, '}');
-}
-
-void describe_works(const struct app *app, int how, struct lw_buf *out)
+void describe_works(const struct app *app, bool usage, struct lw_buf *out)
 {
 	js_open(out, '[');
 	for (size_t i = 0; i < app->work_count; i++)
 		if (app_shows(app->works[i]))
-			describe_work(app->works[i], how, out);
+			describe_work(app->works[i], usage, out);
 	js_close(out, ']');
 }
 
@@ -541,6 +269,7 @@ void describe_app(const struct app *app, struct lw_buf *out)
 	TEXT("state_dir", app->state_dir);
 	TEXT("stage", app_stage_name(app->stage));
 	TEXT("reason", app->end_reason);
+	js_key(out, "paused");
 	describe_pause(&app->pause, out);
 	COUNT("pid", (uint64_t)getpid());
 	TEXT("version", LW_VERSION);
@@ -564,6 +293,7 @@ static void describe_run_times(const struct run *run, struct lw_buf *out)
 	TIME("created", run->created);
 	TIME("started", run->started);
 	TIME("ended", stage_over((enum stage)run->stage) ? run->ended : 0);
+	js_key(out, "progress");
 	describe_progress(run, out);
 }
 
@@ -610,6 +340,7 @@ void describe_call(const struct run *run, struct lw_buf *out)
 	COUNT("id", run->id);
 	TEXT("stage", stage_name((enum stage)run->stage));
 	TEXT("reason", run->reason);
+	js_key(out, "progress");
 	describe_progress(run, out);
 	js_key(out, "args");
 	js_value(out, positional);

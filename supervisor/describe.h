@@ -7,32 +7,26 @@
 #define LW_SUPERVISOR_DESCRIBE_H
 
 #include "app.h"
-#include "lw_buf.h"
-
-/* A JSON writer: js_key(out, "pid"); js_int(out, 7); commas come by themselves. */
-void js_open(struct lw_buf *out, char bracket);
-void js_close(struct lw_buf *out, char bracket);
-void js_reopen(struct lw_buf *out);               /* what was closed last: more may follow in it */
-void js_key(struct lw_buf *out, const char *key); /* needs no escaping */
-void js_text(struct lw_buf *out, const char *text); /* NULL: null; what is no UTF-8: U+FFFD */
-void js_int(struct lw_buf *out, int64_t number);
-void js_truth(struct lw_buf *out, bool truth);
-void js_time(struct lw_buf *out, int64_t us); /* microseconds as seconds */
-void js_null(struct lw_buf *out);
-void js_time_or_null(struct lw_buf *out, int64_t us);     /* null when not above 0 */
-void js_value(struct lw_buf *out, struct lw_slice value); /* empty: null */
-
-/* How much of a work. Brief leaves out what a table does not show, and every null, zero and false;
- * `failed`, and what there is to say of the only process, stand in the work itself. */
-enum {
-	DESCRIBE_ALL = 0,
-	DESCRIBE_BRIEF = 1,
-	DESCRIBE_USAGE = 2 /* as of the last look (usage.h) */
-};
+#include "js.h"
 
 void describe_app(const struct app *app, struct lw_buf *out);
-void describe_work(const struct work *work, int how, struct lw_buf *out);
-void describe_works(const struct app *app, int how, struct lw_buf *out); /* the list */
+/* `usage`: with what its processes use, as of the last look (usage.h). */
+void describe_work(const struct work *work, bool usage, struct lw_buf *out);
+void describe_works(const struct app *app, bool usage, struct lw_buf *out); /* the list */
+
+/* What a table shows, and no more: two members, "columns" with their names and "works" with a row
+ * for each work. What few works have stands in the last columns, and a row ends with its last value
+ * that is not null, so that a client reads 1000 works in no time (describe_brief.c). */
+void describe_briefly(const struct app *app, bool usage, struct lw_buf *out);
+
+/* Values of members. */
+void describe_pause(const struct pause *pause, struct lw_buf *out);
+void describe_usage(const struct work *work, struct lw_buf *out);
+void describe_progress(const struct run *run, struct lw_buf *out); /* NULL: null */
+
+/* The run that a process executes, or NULL. */
+const struct run *describe_running(const struct worker *worker);
+
 /* The latest distinct calls, newest first: a list. */
 void describe_calls(const struct work *work, struct lw_buf *out);
 void describe_state(const struct state *state, struct lw_buf *out);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "describe.h"
+#include "js.h"
 #include "events.h"
 #include "lw_log.h"
 #include "notify.h"

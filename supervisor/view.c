@@ -14,7 +14,7 @@
 
 #include "api.h"
 #include "api_private.h"
-#include "describe.h"
+#include "js.h"
 #include "lw_log.h"
 #include "site.h"
 

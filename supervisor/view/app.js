@@ -322,7 +322,8 @@ const workPath = (name, rest = '') => `works/${encodeURIComponent(name)}${rest}`
 /* What can be read anew; a view adds its own. */
 const reads = {
   async status() {
-    takeStatus(await api('GET', 'status?brief=true&usage=true'));
+    const { app, columns, works } = await api('GET', 'status?brief=true&usage=true');
+    takeStatus({ app, works: objectsOf(columns, works) });
   },
   async runs() {
     const limit = record.oldest === Infinity ? 500 : 100;
@@ -334,6 +335,17 @@ const reads = {
     runs.forEach(keepRun);
   },
 };
+
+/* Rows below columns as objects; what a row has not, they have not. */
+function objectsOf(columns, rows) {
+  return rows.map((row) => {
+    const object = {};
+    row.forEach((value, i) => {
+      if (value !== null) object[columns[i]] = value;
+    });
+    return object;
+  });
+}
 
 /* How far back a list of runs goes: to the start of the record when it is shorter than it may be. */
 function noteOldest(place, runs, limit) {

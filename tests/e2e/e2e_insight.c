@@ -125,8 +125,9 @@ TEST(what_the_processes_of_a_work_use_is_told_when_asked_for)
 	CHECK(rig_number(usage("job"), "processes") >= 3); /* lw-worker, sh, sleep */
 	CHECK(rig_number(usage("job"), "memory") > 1e6);
 	CHECK(rig_number(usage("job"), "cpu") > 0.01);
-	CHECK(rig_at(rig_http("GET", "/api/v1/status?brief=true&usage=true", NULL).json,
-		     "works.0.usage.memory") != NULL);
+	CHECK(rig_at(rig_cell(rig_http("GET", "/api/v1/status?brief=true&usage=true", NULL).json, 0,
+			      "usage"),
+		     "memory") != NULL);
 	rig_open_gate("gate", 1);
 	AWAIT(rig_is(rig_work("job"), "stage", "succeeded"));
 	AWAIT(rig_number(usage("job"), "processes") == 1); /* a look is good for some seconds */

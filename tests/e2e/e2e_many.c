@@ -23,11 +23,14 @@ static size_t how_many(void)
 /* What the table of `lwctl status` is made from. */
 static size_t count_idle(void)
 {
-	json_t *works = rig_at(rig_http("GET", "/api/v1/status?brief=1", NULL).json, "works");
-	size_t i, count = 0;
-	json_t *work;
+	json_t *answer = rig_http("GET", "/api/v1/status?brief=1", NULL).json;
+	size_t count = 0;
 
-	json_array_foreach(works, i, work) count += rig_is(work, "state", "idle");
+	for (size_t i = 0; i < json_array_size(json_object_get(answer, "works")); i++) {
+		const char *state = json_string_value(rig_cell(answer, i, "state"));
+
+		count += state != NULL && strcmp(state, "idle") == 0;
+	}
 	return count;
 }
 

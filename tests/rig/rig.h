@@ -157,6 +157,8 @@ json_t *rig_run(const char *work, const char *arguments);
 
 /* "processes.0.state" of that. A missing member is NULL, "" and -1. */
 json_t *rig_at(json_t *json, const char *path);
+/* Of `GET status?brief=1`: what stands in a row below a name; NULL: nothing. */
+json_t *rig_cell(json_t *answer, size_t row, const char *column);
 const char *rig_string(json_t *json, const char *path);
 double rig_number(json_t *json, const char *path);
 bool rig_is(json_t *json, const char *path, const char *text); /* that text */

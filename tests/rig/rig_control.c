@@ -157,6 +157,17 @@ double rig_number(json_t *json, const char *path)
 	return json_is_number(number) ? json_number_value(number) : -1;
 }
 
+json_t *rig_cell(json_t *answer, size_t row, const char *column)
+{
+	json_t *columns = json_object_get(answer, "columns");
+	size_t at = 0;
+
+	while (at < json_array_size(columns) &&
+	       strcmp(json_string_value(json_array_get(columns, at)), column) != 0)
+		at++;
+	return json_array_get(json_array_get(json_object_get(answer, "works"), row), at);
+}
+
 bool rig_is(json_t *json, const char *path, const char *text)
 {
 	return strcmp(rig_string(json, path), text) == 0;

@@ -513,32 +513,30 @@ Test(lwctl, exit_status_tells_usage_from_no_supervisor)
 
 /* ---- output ----------------------------------------------------------------------------------------- */
 
-static char *printed(size_t width, bool colour, const char *works)
+static char *printed(size_t width, bool colour, const char *answer)
 {
-	json_t *list = json_loads(works, 0, NULL);
+	json_t *list = json_loads(answer, 0, NULL);
 	struct screen screen = { .width = width, .colour = colour, .now = 1000 };
 	char *text = NULL;
 	size_t size = 0;
 
 	cr_assert_not_null(list);
 	screen.out = open_memstream(&text, &size);
-	print_status(&screen, NULL, list);
+	print_works(&screen, list);
 	fclose(screen.out);
 	json_decref(list);
 	return text;
 }
 
 static const char one_work[] =
-	"[{\"name\":\"a work with a rather long name indeed\",\"stage\":\"failed\",\"since\":996.8,"
-	"\"reason\":\"exit status "
-	"3\",\"message\":\"cannot\\u001b[2Jread\\nit\",\"processes\":[{\"pid\":"
-	"null,\"state\":\"waiting to restart\",\"next_try\":3.2,\"last_death\":\"exit status "
-	"1\"}],\"queue\":2,\"misses\":7,\"hits\":9,\"runs\":{\"failed\":4}},"
-	"{\"name\":\"b\",\"stage\":\"failed\",\"since\":null,\"reason\":null,\"message\":"
-	"\"cannot\\u001b["
-	"2Jread\\nit\",\"processes\":[{\"pid\":11,\"state\":\"idle\"},{\"pid\":12,\"state\":"
-	"\"busy\"},{"
-	"\"pid\":13,\"state\":\"idle\"}]}]";
+	"{\"columns\":[\"name\",\"stage\",\"since\",\"pid\",\"state\",\"queue\",\"misses\","
+	"\"failed\","
+	"\"hits\",\"reason\",\"message\",\"next_try\",\"last_death\",\"processes\"],\"works\":["
+	"[\"a work with a rather long name indeed\",\"failed\",996.8,null,\"waiting to restart\","
+	"2,7,4,9,\"exit status 3\",\"cannot\\u001b[2Jread\\nit\",3.2,\"exit status 1\"],"
+	"[\"b\",\"failed\",null,null,null,0,0,0,0,null,\"cannot\\u001b[2Jread\\nit\",null,null,"
+	"[{\"pid\":11,\"state\":\"idle\"},{\"pid\":12,\"state\":\"busy\"},{\"pid\":13,"
+	"\"state\":\"idle\"}]]]}";
 
 Test(lwctl, a_table_shows_when_a_work_is_tried_again_and_what_killed_it)
 {
@@ -739,22 +737,17 @@ Test(lwctl, a_run_shows_its_progress_while_it_runs_and_what_it_took_after_that)
 Test(lwctl, what_was_stopped_by_hand_points_to_retry)
 {
 	LW_AUTO(lw_free)
-	char *text = printed(0, false,
-			     "[{\"name\":\"w\",\"stage\":\"stopped\",\"reason\":\"killed by "
-			     "operator\",\"processes\":[]}]");
+	char *text = printed_object(print_work,
+				    "{\"name\":\"w\",\"stage\":\"stopped\",\"reason\":\"killed by "
+				    "operator\",\"processes\":[]}");
 
 	cr_expect_not_null(strstr(text, "killed by operator; retry runs it again"), "%s", text);
-}
-
-static void print_app_status(const struct screen *screen, const json_t *app)
-{
-	print_status(screen, app, NULL);
 }
 
 Test(lwctl, the_status_shows_the_size_of_the_journal)
 {
 	LW_AUTO(lw_free)
-	char *text = printed_object(print_app_status,
+	char *text = printed_object(print_app,
 				    "{\"path\":\"/a.conf\",\"stage\":\"running\",\"uptime\":3,"
 				    "\"passes\":1,\"pid\":7,\"journal\":{\"bytes\":126976,"
 				    "\"waiting\":0,\"error\":null}}");
@@ -784,11 +777,11 @@ Test(lwctl, the_address_of_the_page_has_its_token_on_a_terminal_alone)
 	json = lw_format("{\"path\":\"/a.conf\",\"stage\":\"running\",\"state_dir\":\"%s\","
 			 "\"view\":\"http://127.0.0.1:7/view\"}",
 			 folder);
-	piped = printed_object(print_app_status, json);
+	piped = printed_object(print_app, json);
 	cr_expect_not_null(strstr(piped, "\nview: http://127.0.0.1:7/view\n"), "%s", piped);
 	app = json_loads(json, JSON_READ, NULL);
 	screen.out = open_memstream(&shown, &size);
-	print_status(&screen, app, NULL);
+	print_app(&screen, app);
 	fclose(screen.out);
 	json_decref(app);
 	cr_expect_not_null(strstr(shown, "\nview: http://127.0.0.1:7/view?token=0123\n"), "%s",
@@ -801,10 +794,10 @@ Test(lwctl, the_address_of_the_page_has_its_token_on_a_terminal_alone)
 Test(lwctl, a_journal_that_cannot_be_written_has_a_line_of_its_own)
 {
 	LW_AUTO(lw_free)
-	char *text = printed_object(print_app_status,
-				    "{\"path\":\"/a.conf\",\"stage\":\"running\",\"journal\":"
-				    "{\"bytes\":1,\"waiting\":7,\"error\":\"cannot write "
-				    "'/s/journal.db': No space left on device\"}}");
+	char *text =
+		printed_object(print_app, "{\"path\":\"/a.conf\",\"stage\":\"running\",\"journal\":"
+					  "{\"bytes\":1,\"waiting\":7,\"error\":\"cannot write "
+					  "'/s/journal.db': No space left on device\"}}");
 
 	cr_expect_not_null(strstr(text, "\njournal: cannot write '/s/journal.db': No space left on "
 					"device; no run starts until it can be written\n"),
