@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -262,4 +263,19 @@ char *lw_exit_text(const struct lw_exit *how)
 	if (!how->signaled)
 		return lw_format("exit status %d", how->code);
 	return lw_format("signal %d (%s)", how->code, name != NULL ? name : "?");
+}
+
+bool lw_exit_read(const char *text, struct lw_exit *ret_exit)
+{
+	struct lw_exit how = { .known = true, .signaled = strncmp(text, "signal ", 7) == 0 };
+	LW_AUTO(lw_free) char *again = NULL;
+
+	if (!how.signaled && strncmp(text, "exit status ", 12) != 0)
+		return false;
+	how.code = (int)strtol(text + (how.signaled ? 7 : 12), NULL, 10);
+	again = lw_exit_text(&how);
+	if (strcmp(again, text) != 0)
+		return false;
+	*ret_exit = how;
+	return true;
 }

@@ -73,6 +73,9 @@ bool lw_exit_is_success(const struct lw_exit *how);
 /* "exit status 3", "signal 9 (KILL)" or "unknown exit status"; caller frees. */
 char *lw_exit_text(const struct lw_exit *how);
 
+/* The way back; false: it says anything else, or that nobody knows. */
+bool lw_exit_read(const char *text, struct lw_exit *ret_exit);
+
 /* True with LW_OLD_KERNEL=1: what came to Linux after 5.3 is not to be used. */
 bool lw_old_kernel(void);
 

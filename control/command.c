@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lw_logread.h"
+#include "lw_process.h"
 #include "lw_requests.h"
 #include "answer.h"
 #include "lwctl.h"
@@ -558,6 +559,20 @@ static int get_call(const struct job *job, char **ret_text)
 	return LWCTL_DONE;
 }
 
+/* Of a run that is over: 0, or that of its command as a shell would have it, or 1. What is none
+ * (works say what they like) is 1, too. */
+static int status_of(const json_t *run)
+{
+	struct lw_exit how;
+
+	if (strcmp(text_in(run, "stage"), "succeeded") == 0)
+		return LWCTL_DONE;
+	if (!lw_exit_read(text_in(run, "reason"), &how) || how.code < 1 ||
+	    how.code > (how.signaled ? 127 : 255))
+		return LWCTL_FAILED;
+	return how.code + (how.signaled ? 128 : 0);
+}
+
 static int do_run(struct job *job)
 {
 	bool wait = given(job, OPT_WAIT);
@@ -576,9 +591,7 @@ static int do_run(struct job *job)
 		(void)pass_through(job);
 	else
 		print_run(&screen, answer_of(job));
-	if (wait && strcmp(text_in(answer_of(job), "stage"), "succeeded") != 0)
-		return LWCTL_FAILED;
-	return LWCTL_DONE;
+	return wait ? status_of(answer_of(job)) : LWCTL_DONE;
 }
 
 /* The body for all calls, or for the older ones. */
@@ -1028,7 +1041,7 @@ static int help_all(FILE *out)
 	(void)fputs("\nThe app is found by --socket, -c, --state-dir, LW_CONTROL, or the app.conf "
 		    "in this folder.\n"
 		    "Exit status: 0 done, 1 refused or failed, 2 usage, 3 no supervisor, 130 "
-		    "interrupted.\n",
+		    "interrupted;\nof run --wait that of the command, if it failed.\n",
 		    out);
 	return LWCTL_DONE;
 }

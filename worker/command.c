@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "channel.h"
+#include "lw_process.h"
 #include "lw_spawn.h"
 #include "lw_tree.h"
 
@@ -273,29 +274,19 @@ static void report_success(struct command *command)
 	report(command, true, lw_buf_slice(&value), "", text(""));
 }
 
-static void describe_status(int status, char *reason, size_t room)
-{
-	const char *name = WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : NULL;
-
-	if (WIFEXITED(status))
-		snprintf(reason, room, "exit status %d", WEXITSTATUS(status));
-	else
-		snprintf(reason, room, "signal %d (%s)", WTERMSIG(status),
-			 name != NULL ? name : "?");
-}
-
 /* The command has exited and nothing of its tree is left. */
 static void report_end(struct command *command)
 {
+	struct lw_exit how = { .known = true, .signaled = !WIFEXITED(command->status) };
+	LW_AUTO(lw_free) char *reason = NULL;
 	LW_AUTO_BUF message = { 0 };
-	char reason[64] = "stopped";
 
-	if (!command->stopped && WIFEXITED(command->status) && WEXITSTATUS(command->status) == 0) {
+	how.code = how.signaled ? WTERMSIG(command->status) : WEXITSTATUS(command->status);
+	if (!command->stopped && lw_exit_is_success(&how)) {
 		report_success(command);
 		return;
 	}
-	if (!command->stopped)
-		describe_status(command->status, reason, sizeof reason);
+	reason = command->stopped ? lw_strdup("stopped") : lw_exit_text(&how);
 	stderr_last_lines(&command->copy, &message);
 	if (message.size == 0)
 		lw_buf_add(&message, reason, strlen(reason));

@@ -255,6 +255,30 @@ TEST(run_ends_with_the_runs_own_verdict)
 	rig_down(proc);
 }
 
+TEST(run_ends_with_the_exit_status_of_its_command)
+{
+	/* clang-format off */
+	static const struct { const char *ends; int status; } rows[] = {
+		{ "exit 0", 0 }, { "exit 1", 1 }, { "exit 7", 7 }, { "exit 255", 255 },
+		{ "kill -KILL $$", 137 },
+	};
+	/* clang-format on */
+	struct rig_proc *proc =
+		rig_up("work 'sh' { command = { 'sh', '-c' }, parallel = true, timeout = 1 }\n"
+		       "function flow() end\n",
+		       NULL);
+
+	for (size_t i = 0; i < LW_COUNT(rows); i++)
+		CHECK_INT(rig_ctl("run", "sh", rig_format("[\"%s\"]", rows[i].ends), "--wait", NULL)
+				  .status,
+			  rows[i].status);
+	/* A failure that is held has the status it had. */
+	CHECK_INT(rig_ctl("run", "sh", "[\"exit 7\"]", "--wait", NULL).status, 7);
+	CHECK_INT(rig_ctl("run", "sh", "[\"exit 7\"]", NULL).status, 0);
+	CHECK_INT(rig_ctl("run", "sh", "[\"sleep 60\"]", "--wait", NULL).status, 1);
+	rig_down(proc);
+}
+
 TEST(runs_are_listed_newest_first)
 {
 	struct rig_proc *proc = work_with("cache_calls = true");

@@ -586,8 +586,12 @@ BOTH(a_process_lives_as_long_as_its_last_thread)
 static void check_text(struct lw_exit one, const char *expected)
 {
 	LW_AUTO(lw_free) char *text = lw_exit_text(&one);
+	struct lw_exit again;
 
 	cr_assert_str_eq(text, expected);
+	cr_assert_eq(lw_exit_read(text, &again), one.known);
+	if (one.known)
+		cr_assert(again.known && again.signaled == one.signaled && again.code == one.code);
 }
 
 Test(process, an_end_reads_as_a_person_would_say_it)
@@ -597,6 +601,20 @@ Test(process, an_end_reads_as_a_person_would_say_it)
 	check_text((struct lw_exit){ true, true, SIGKILL }, "signal 9 (KILL)");
 	check_text((struct lw_exit){ true, true, 63 }, "signal 63 (?)");
 	check_text((struct lw_exit){ false, false, 0 }, "unknown exit status");
+}
+
+Test(process, what_reads_otherwise_is_no_end)
+{
+	/* clang-format off */
+	static const char *const texts[] = {
+		"", "timeout", "exit status ", "exit status x", "exit status 03", "exit status 3 ",
+		"signal 9", "signal 9 (TERM)", "signal (KILL)", "exit status 99999999999",
+	};
+	/* clang-format on */
+	struct lw_exit read;
+
+	for (size_t i = 0; i < LW_COUNT(texts); i++)
+		cr_expect_not(lw_exit_read(texts[i], &read), "'%s'", texts[i]);
 }
 
 Test(process, only_a_known_status_0_is_success)
