@@ -242,7 +242,7 @@ enum option_kind {
 	O(limits, LIMITS, limits, "", 0, 0, RENEWS,                                                  \
 	  "resource limits of the process")                                                        \
 	O(log_max_size, SIZE, log_max_size, "16MiB", 0, INT64_C(1) << 40, TAKEN,                     \
-	  "size at which the file with what the work printed is rotated; 0: never")                \
+	  "size at which the file with what the work printed is rotated, 4 KiB at least; 0: never")                \
 	O(log_keep, WHOLE, log_keep, "4", 0, 1000, TAKEN,                                           \
 	  "rotated files that are kept beside it")
 

@@ -141,11 +141,11 @@ static int lua_work_settings(lua_State *L)
 	return 1;
 }
 
-/* It would reach terminals and logs. */
+/* It would reach terminals and logs. Of UTF-8, where U+0080 to U+009F steer some terminals, too. */
 static bool has_control(const char *name)
 {
-	for (; *name != '\0'; name++)
-		if ((unsigned char)*name < 0x20 || *name == 0x7f)
+	for (const unsigned char *at = (const unsigned char *)name; *at != '\0'; at++)
+		if (*at < 0x20 || *at == 0x7f || (at[0] == 0xc2 && at[1] < 0xa0))
 			return true;
 	return false;
 }

@@ -30,6 +30,7 @@
 #define READ_TURN  262144 /* of one stream in a turn: a flood slows only itself */
 #define READ_LEAST 16384  /* that a batch counts for: a small one may rotate a thousand files */
 #define OWN_MOST   65536  /* of what flow and supervisor say, before it is written */
+#define LEAST_SIZE 4096   /* at which a file is rotated: not for every line */
 #define TAIL_BYTES 2048
 #define TAIL_LINES 5
 #define TAIL_ROOM  16384 /* how far it grows before it is cut */
@@ -796,7 +797,8 @@ void logs_limits(struct logs *logs, const char *work, int64_t max_size, int64_t 
 	struct log_file *file = log_file_find(logs->files, work);
 
 	if (file != NULL)
-		log_file_limits(file, max_size, keep);
+		log_file_limits(file, max_size > 0 && max_size < LEAST_SIZE ? LEAST_SIZE : max_size,
+				keep);
 }
 
 uint64_t logs_bytes(const struct logs *logs, const char *work)

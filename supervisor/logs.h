@@ -36,7 +36,8 @@ void logs_free(struct logs *logs);
 uint64_t logs_dropped(const struct logs *logs); /* console lines so far */
 
 struct log_files *logs_files(struct logs *logs);
-/* How the files of that work are rotated, from now on. */
+/* How the files of that work are rotated, from now on: in `max_size` bytes less than 4096 count as
+ * 4096, and 0 as none. */
 void logs_limits(struct logs *logs, const char *work, int64_t max_size, int64_t keep);
 /* Bytes that its processes have printed since this supervisor serves it. */
 uint64_t logs_bytes(const struct logs *logs, const char *work);

@@ -99,34 +99,35 @@ static void serve_health(struct http_request *request)
 	say_line(request, 200, "ok");
 }
 
-/* One that starts with the app and is not ready, or NULL. A command that never speaks of it is
- * ready while it is there. */
-static const struct work *unready_work(const struct app *app)
+/* Works that start with the app and are not ready. A command that never speaks of it is ready while
+ * it is there. */
+static size_t unready_works(const struct app *app)
 {
+	size_t count = 0;
+
 	for (size_t i = 0; i < app->work_count; i++) {
 		const struct work *work = app->works[i];
 		enum readiness ready = work_readiness(work);
 
-		if (work->config->start_with_flow && app_shows(work) && ready != READY_YES &&
-		    (ready == READY_NO || !work_has_process(work)))
-			return work;
+		count += work->config->start_with_flow && app_shows(work) && ready != READY_YES &&
+			 (ready == READY_NO || !work_has_process(work));
 	}
-	return NULL;
+	return count;
 }
 
+/* Nothing that is not for everybody: no names, no paths. */
 static void serve_ready(struct http_request *request)
 {
 	const struct app *app = request->app;
-	const struct work *unready = unready_work(app);
+	size_t unready = unready_works(app);
 	LW_AUTO(lw_free) char *why = NULL;
 
 	if (app->stage != APP_RUNNING)
 		why = lw_format("the app is %s", app_stage_name(app->stage));
 	else if (journal_error(app->journal) != NULL)
-		why = lw_format("no run starts: %s", journal_error(app->journal));
-	else if (unready != NULL)
-		why = lw_format("work '%s' is %s", unready->config->name,
-				unready->held ? "stopped by an operator" : "not ready");
+		why = lw_strdup("no run starts: the record cannot be written");
+	else if (unready > 0)
+		why = lw_format("%zu work%s not ready", unready, unready == 1 ? " is" : "s are");
 	say_line(request, why == NULL ? 200 : 503, why == NULL ? "ready" : why);
 }
 

@@ -206,6 +206,22 @@ TEST(a_flood_is_rotated_and_the_last_files_hold_its_end_without_a_gap)
 	CHECK(lines > 5000 && lines < 40000);
 }
 
+TEST(no_file_is_rotated_for_every_line)
+{
+	struct rig_proc *proc =
+		rig_up("work 'job' { parallel = true, log_max_size = 1, log_keep = 2,\n"
+		       "  command = { 'seq', '5000' } }\n" ONCE("job"),
+		       "--no-prefix", NULL);
+
+	CHECK_INT(rig_exit(proc), 0);
+	for (int age = 1; age < 3; age++) {
+		off_t size = size_of(rig_format("job.log.%d", age));
+
+		CHECK(size <= 4096 && size > 3900);
+	}
+	CHECK_INT(count_kept("job", "5000"), 1);
+}
+
 TEST(other_limits_hold_when_app_conf_is_read_again_and_who_left_it_keeps_his_files)
 {
 #define TALK "command = { 'sh', '-c', 'seq 1000' }, parallel = true, cache_calls = false"
@@ -531,7 +547,8 @@ TEST(who_follows_sees_every_line_over_rotations_and_restarts_of_the_work)
 	CHECK(size_of("job.log.10") > 0);
 	rig_signal(one, SIGINT);
 	CHECK_INT(rig_exit(one), 0);
-	rig_down(proc);
+	rig_signal(proc, SIGTERM);
+	CHECK_INT(rig_exit(proc), 0);
 	CHECK_INT(rig_exit(all), 0);
 	CHECK_HAS(rig_text(all, RIG_ERR), "the supervisor has ended");
 	CHECK_HAS(rig_text(all, RIG_OUT), "\"source\":\"lw\"");
