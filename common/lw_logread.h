@@ -14,6 +14,7 @@
 #include "lw_logfile.h"
 
 #define LW_LOGREAD_ALL   (-1)
+#define LW_LOGREAD_LINES 100                 /* unless it is said how many */
 #define LW_LOGREAD_SLICE ((size_t)128 << 10) /* bytes read in a step, roughly */
 
 struct lw_logread_query {

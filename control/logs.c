@@ -174,7 +174,7 @@ static struct lw_logread_query query_of(const struct options *options)
 {
 	bool all = (options->given & OPT_SINCE) != 0 || options->run != NULL;
 	struct lw_logread_query query = {
-		.lines = options->lines == NULL ? (all ? LW_LOGREAD_ALL : LOG_LINES_DEFAULT)
+		.lines = options->lines == NULL ? (all ? LW_LOGREAD_ALL : LW_LOGREAD_LINES)
 			 : strcmp(options->lines, "all") == 0 ? LW_LOGREAD_ALL
 							      : atoll(options->lines),
 		.since = (int64_t)(options->since * 1e6),

@@ -234,8 +234,6 @@ void completion_candidates(const char *const *words, size_t count, FILE *out);
 
 /* ---- what was printed (logs.c) ------------------------------------------------------------------ */
 
-#define LOG_LINES_DEFAULT 100
-
 struct log_printer {
 	struct screen screen;
 	bool json;

@@ -11,8 +11,6 @@
 #include "logs.h"
 #include "lw_log.h"
 
-#define LINES_DEFAULT 100
-
 /* Belongs to its request. */
 struct answer_logs {
 	struct http_request *request;
@@ -124,8 +122,8 @@ static void answer_logs(struct ask *ask, const char *work)
 
 	ask->logs.since = ask->search.since;
 	if (ask->logs.lines == LINES_UNSET)
-		ask->logs.lines =
-			ask->logs.since > 0 || ask->logs.run > 0 ? LW_LOGREAD_ALL : LINES_DEFAULT;
+		ask->logs.lines = ask->logs.since > 0 || ask->logs.run > 0 ? LW_LOGREAD_ALL
+									   : LW_LOGREAD_LINES;
 	answer->request = ask->request;
 	answer->follow = ask->follow;
 	answer->more = true;

@@ -223,10 +223,11 @@ static void describe_last_pass(const struct app *app, struct lw_buf *out)
 static void describe_schedule(const struct app *app, struct lw_buf *out)
 {
 	struct schedule_mark mark;
+	size_t at = 0;
 
 	js_key(out, "schedule");
 	js_open(out, '[');
-	for (size_t i = 0; app->schedule != NULL && schedule_at(app->schedule, i, &mark); i++) {
+	while (app->schedule != NULL && schedule_each(app->schedule, &at, &mark)) {
 		js_open(out, '{');
 		TEXT("mark", mark.mark);
 		TIME("next", (int64_t)mark.next * 1000000);

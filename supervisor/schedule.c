@@ -556,13 +556,12 @@ static bool is_a_time_of(const struct mark *mark, time_t at)
 	return cron_next(&mark->cron, at - 1) == at;
 }
 
-bool schedule_at(const struct schedule *schedule, size_t i, struct schedule_mark *ret_mark)
+bool schedule_each(const struct schedule *schedule, size_t *at, struct schedule_mark *ret_mark)
 {
-	const struct mark *mark;
+	while (*at < schedule->count) {
+		const struct mark *mark = &schedule->marks[(*at)++];
 
-	for (size_t n = 0; n < schedule->count; n++) {
-		mark = &schedule->marks[n];
-		if (!mark->asked || i-- > 0)
+		if (!mark->asked)
 			continue;
 		ret_mark->mark = mark->text;
 		ret_mark->next = mark->due != 0 ? mark->due : mark->next > 0 ? mark->next : 0;

@@ -39,13 +39,14 @@ LW_MUST_USE int schedule_ask(struct schedule *schedule, const char *mark, char t
 void schedule_pass_begins(struct schedule *schedule);
 void schedule_pass_ended(struct schedule *schedule,
 			 void (*recorded)(void *context, const char *mark, time_t at));
-/* The i-th of the marks that passes have asked for since the start; false: there is none. `next`: of
- * which it will be true, or is by now; 0: never. `last`: which was recorded last, 0: none so far. */
+/* One after another the marks that passes have asked for since the start, `at` being 0 at first; false:
+ * there is no more. `next`: of which it will be true, or is by now; 0: never. `last`: which was
+ * recorded last, 0: none so far. */
 struct schedule_mark {
 	const char *mark;
 	time_t next, last;
 };
-bool schedule_at(const struct schedule *schedule, size_t i, struct schedule_mark *ret_mark);
+bool schedule_each(const struct schedule *schedule, size_t *at, struct schedule_mark *ret_mark);
 /* From the journal at start. */
 void schedule_restore(struct schedule *schedule, const char *mark, time_t at);
 
