@@ -377,8 +377,11 @@ async function readNext() {
   const [name] = wanted;
   wanted.delete(name);
   reading = true;
-  await readNow(name);
-  reading = false;
+  try {
+    await readNow(name);
+  } finally {
+    reading = false;
+  }
   readNext();
 }
 
@@ -1498,11 +1501,12 @@ function outputPanel({ path, query = {}, follow, named = false, tall = false }) 
     first.setAttribute('aria-pressed', here.fromStart);
     try {
       await readLines(address(), mine.signal, take);
-      setText(note, here.total === 0 ? 'Nothing was printed.' : count(here.total, 'line'));
+      if (!mine.signal.aborted) setText(note, here.total === 0 ? 'Nothing was printed.' : count(here.total, 'line'));
     } catch (error) {
+      if (mine.signal.aborted) return; /* another one has begun */
       if (error instanceof Refusal) setText(note, error.message);
-      else if (!mine.signal.aborted && !(error instanceof TypeError)) throw error;
-      else if (!mine.signal.aborted) connect();
+      else if (!(error instanceof TypeError)) throw error;
+      else connect();
     }
   }
   function toggleFollow() {
