@@ -301,6 +301,11 @@ static struct work *find_work(const struct app *app, const char *name)
 	return node != NULL ? *node : NULL;
 }
 
+int64_t app_longest_turn(const struct app *app)
+{
+	return app->config->app.flow_timeout + FLOW_GRACE;
+}
+
 bool app_shows(const struct work *work)
 {
 	return !work->retired || work_has_process(work);

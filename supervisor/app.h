@@ -121,6 +121,7 @@ LW_MUST_USE int app_run_of_row(struct app *app, const struct run_row *row, struc
 
 /* Listed in status: not those that passes have ceased to make. */
 bool app_shows(const struct work *work);
+int64_t app_longest_turn(const struct app *app); /* us that a turn of the loop may take: a pass */
 
 struct work *app_work(const struct app *app, const char *name);    /* or NULL */
 struct work *app_work_of_row(const struct app *app, uint32_t row); /* or NULL */

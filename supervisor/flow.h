@@ -31,7 +31,9 @@ struct flow_result {
 	char message[500]; /* "app.conf:14: ..." */
 };
 
-/* One execution of flow(). */
+/* One execution of flow(). It takes flow_timeout of processor time at most, and FLOW_GRACE more while
+ * a library call does not return; then the supervisor ends. */
+#define FLOW_GRACE INT64_C(6000000) /* us */
 void flow_pass(struct flow *flow, struct app *app, struct flow_result *ret_result);
 
 /* No pass is expected soon: the timer of flow_timeout does not fire any more for the last ones. */

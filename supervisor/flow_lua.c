@@ -35,7 +35,7 @@
 #define LOAD_MEMORY    (INT64_C(64) << 20)
 #define SLOW_PASS      (CONFIG_SECOND / 10)
 #define CALL_ROOM_KEPT (4u << 20)
-#define GRACE_TICKS    5 /* seconds */
+#define GRACE_TICKS    (FLOW_GRACE / CONFIG_SECOND - 1)
 #define SIGNAL_OF_PASS (SIGRTMIN + 2)
 
 static struct flow *volatile guarded; /* whose pass the timer watches */

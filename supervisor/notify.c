@@ -17,7 +17,7 @@ struct notify {
 	struct sockaddr_un to;
 	socklen_t to_size;
 	struct loop_timer watchdog;
-	int64_t feed_every; /* us; 0: there is no watchdog */
+	int64_t patience; /* us that the watchdog waits; 0: there is none */
 };
 
 /* "@name" is an abstract socket. 0 for what is neither that nor a path. */
@@ -34,14 +34,13 @@ static socklen_t make_address(const char *name, struct sockaddr_un *ret_to)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
 }
 
-/* Twice within the time that the manager waits. */
-static int64_t watchdog_pause(void)
+static int64_t watchdog_patience(void)
 {
 	const char *us = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
 
 	if (us == NULL || (pid != NULL && strtoll(pid, NULL, 10) != (long long)getpid()))
 		return 0;
-	return strtoll(us, NULL, 10) / 2;
+	return strtoll(us, NULL, 10);
 }
 
 static void tell(const struct notify *notify, const char *text)
@@ -56,7 +55,7 @@ static void on_watchdog(struct loop_timer *timer)
 	const struct notify *notify = LW_OWNER(timer, struct notify, watchdog);
 
 	tell(notify, "WATCHDOG=1");
-	loop_timer_set(timer, notify->feed_every);
+	loop_timer_set(timer, notify->patience / 2);
 }
 
 static void forget_variables(void)
@@ -82,7 +81,7 @@ struct notify *notify_new(struct loop *loop)
 		notify->fd = fd;
 		notify->to = to;
 		notify->to_size = size;
-		notify->feed_every = watchdog_pause();
+		notify->patience = watchdog_patience();
 		loop_timer_init(&notify->watchdog, loop, on_watchdog);
 	}
 	forget_variables();
@@ -110,12 +109,21 @@ static void tell_with(const struct notify *notify, const char *what, const char 
 	tell(notify, text);
 }
 
-void notify_ready(struct notify *notify, const char *status)
+void notify_ready(struct notify *notify, const char *status, int64_t longest)
 {
+	int64_t patience;
+	char text[80];
+
 	if (notify == NULL)
 		return;
-	tell_with(notify, "READY=1", status);
-	if (notify->feed_every > 0 && !loop_timer_pending(&notify->watchdog))
+	if (notify->patience <= 0) {
+		tell_with(notify, "READY=1", status);
+		return;
+	}
+	patience = notify->patience + (notify->patience < longest ? longest : 0);
+	snprintf(text, sizeof(text), "READY=1\nWATCHDOG_USEC=%lld", (long long)patience);
+	tell_with(notify, text, status);
+	if (!loop_timer_pending(&notify->watchdog))
 		on_watchdog(&notify->watchdog);
 }
 

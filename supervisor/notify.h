@@ -14,8 +14,10 @@ struct notify;
 struct notify *notify_new(struct loop *loop); /* NULL: nobody listens; welcome below */
 void notify_free(struct notify *notify);
 
-/* `status` is a sentence for people. From the first one on the watchdog is fed by the loop. */
-void notify_ready(struct notify *notify, const char *status);
+/* `status` is a sentence for people. From the first one on the watchdog is fed by the loop, twice within
+ * the time that it waits. `longest`: us that a turn of the loop may take and be well; a watchdog that
+ * waits less is told to wait for that, too (WATCHDOG_USEC). */
+void notify_ready(struct notify *notify, const char *status, int64_t longest);
 void notify_reloading(struct notify *notify);
 void notify_stopping(struct notify *notify, const char *status);
 

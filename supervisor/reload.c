@@ -212,6 +212,7 @@ int reload_app(struct app *app, bool dry_run, struct lw_buf *out, struct lw_err 
 	notify_reloading(app->notify);
 	r = read_again(app, false, out, err);
 	notify_ready(app->notify,
-		     r < 0 ? "running; app.conf is wrong and was not reloaded" : "running");
+		     r < 0 ? "running; app.conf is wrong and was not reloaded" : "running",
+		     app_longest_turn(app));
 	return r;
 }

@@ -356,7 +356,7 @@ static int run_app(struct supervisor *supervisor, struct lw_err *err)
 		else
 			say(supervisor, "Your app has started. See it with: lwctl -c %s status",
 			    supervisor->options->conf);
-		notify_ready(supervisor->notify, "running");
+		notify_ready(supervisor->notify, "running", app_longest_turn(supervisor->app));
 		loop_run(supervisor->loop);
 		r = app_settle(supervisor->app, err);
 	}

@@ -271,6 +271,33 @@ TEST(the_watchdog_is_fed_while_the_loop_turns)
 	rig_down(proc);
 }
 
+static const char *app_of_passes(int seconds)
+{
+	return rig_format("app { flow_timeout = %d, view = false }\n"
+			  "work 'job' { command = { 'true' } }\nfunction flow() end\n",
+			  seconds);
+}
+
+TEST(the_watchdog_waits_for_the_longest_pass)
+{
+	struct rig_proc *proc;
+
+	manage(rig_path("notify"));
+	setenv("WATCHDOG_USEC", "30000000", 1);
+	proc = rig_up(app_of_passes(5), NULL);
+	CHECK_HAS(told(), "READY=1\nWATCHDOG_USEC=30000000\nSTATUS=running");
+	CHECK_TEXT(told(), "WATCHDOG=1");
+	rig_write("app.conf", app_of_passes(60));
+	CHECK_INT(rig_ctl("reload", NULL).status, 0);
+	CHECK_HAS(told(), "RELOADING=1");
+	CHECK_HAS(told(), "READY=1\nWATCHDOG_USEC=96000000\n");
+	rig_write("app.conf", app_of_passes(5));
+	CHECK_INT(rig_ctl("reload", NULL).status, 0);
+	CHECK_HAS(told(), "RELOADING=1");
+	CHECK_HAS(told(), "READY=1\nWATCHDOG_USEC=30000000\n");
+	rig_down(proc);
+}
+
 TEST(the_watchdog_of_somebody_else_is_not_fed)
 {
 	struct rig_proc *proc;
