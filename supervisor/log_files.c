@@ -8,19 +8,21 @@
 #include <search.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lw_log.h"
 
-#define OPEN_MOST 1024
+#define OPEN_MOST 1024                /* at once; and of the descriptors that there may be, */
+#define OPEN_PART 8                   /* one of so many: the others are for processes and clients */
 #define KEEP_ROOM ((size_t)256 << 10) /* of a batch */
 
 struct log_files {
 	char *folder;
 	void *names;                   /* log_files by name, of tsearch(3) */
 	struct log_file *first, *last; /* open ones, the most recently used first */
-	size_t open_count;
+	size_t open_count, open_most;
 	struct log_watch *watches;
 };
 
@@ -142,7 +144,7 @@ static int open_file(struct log_file *file)
 	r = open_path(files, path);
 	if (r < 0)
 		return r;
-	if (files->open_count == OPEN_MOST)
+	if (files->open_count == files->open_most)
 		close_file(files->last);
 	file->fd = r;
 	files->open_count++;
@@ -451,10 +453,20 @@ void log_files_unwatch(struct log_watch *watch)
 	watch->back = NULL;
 }
 
+static size_t may_be_open(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur / OPEN_PART >= OPEN_MOST)
+		return OPEN_MOST;
+	return 1 + (size_t)limit.rlim_cur / OPEN_PART;
+}
+
 struct log_files *log_files_new(const char *state_dir)
 {
 	struct log_files *files = LW_NEW(struct log_files);
 
+	files->open_most = may_be_open();
 	files->folder = lw_format("%s/%s", state_dir, LW_LOGFILE_FOLDER);
 	return files;
 }

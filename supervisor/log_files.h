@@ -1,8 +1,8 @@
 /* log_files.h - writes what works print to files below <state dir>/logs, and rotates them.
  *
  * The names and the lines are those of lw_logfile.h. One struct log_file is a work's; its outputs share
- * it. It is opened when there is a first line to write; of many that are open the least recently
- * used is closed. Writing never waits for room: what a full disk or a folder that is gone does not
+ * it. It is opened when there is a first line to write; of many that are open (1024, or an eighth of the
+ * descriptors that there may be) the least recently used is closed. Writing never waits for room: what a full disk or a folder that is gone does not
  * take is counted, said once, and said in the file when it takes lines again.
  *
  * A batch is what is written to a file in one go, log_batch_add() line by line until one finds no

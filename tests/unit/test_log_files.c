@@ -347,6 +347,43 @@ Test(log_files, of_many_the_least_recently_used_is_closed)
 	cr_expect_eq(logged.size, 0);
 }
 
+static size_t descriptors(void)
+{
+	size_t count = 0;
+
+	for (int fd = 0; fd < 400; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+/* The others are for processes and clients. */
+Test(log_files, open_files_take_only_a_part_of_the_descriptors_that_there_may_be)
+{
+	struct log_file *many[200];
+	struct rlimit few, before;
+	size_t others;
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = (struct rlimit){ 400, before.rlim_max };
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	end();
+	others = descriptors();
+	begin();
+	for (size_t i = 0; i < LW_COUNT(many); i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "many%zu", i);
+		many[i] = log_file_open(files, name);
+		batch.file = many[i];
+		put("x");
+	}
+	cr_expect_gt(descriptors(), others + 20);
+	cr_expect_leq(descriptors(), others + 1 + 400 / 8);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	for (size_t i = 0; i < LW_COUNT(many); i++)
+		log_file_close(many[i]);
+}
+
 Test(log_files, a_work_has_one_file_however_many_processes_it_has)
 {
 	struct log_file *same = log_file_open(files, "w"), *other = log_file_open(files, "W");
