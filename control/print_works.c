@@ -208,13 +208,20 @@ static size_t find_columns(const json_t *columns, size_t at[CELLS_N])
 	return last + 1;
 }
 
-/* The row as an object; NULL where there is nothing but the cells. The caller drops it. */
+/* What a row has, as an object; NULL where that is nothing but the cells. The caller drops it. */
 static json_t *object_of(const json_t *columns, const json_t *row, size_t cells)
 {
 	json_t *object = json_array_size(row) > cells ? json_object() : NULL;
+	json_t *value;
+	size_t i;
 
-	for (size_t i = 0; object != NULL && i < json_array_size(row); i++)
-		(void)json_object_set(object, string_at(columns, i), json_array_get(row, i));
+	if (object == NULL)
+		return NULL;
+	json_array_foreach(row, i, value)
+	{
+		if (!json_is_null(value))
+			(void)json_object_set(object, string_at(columns, i), value);
+	}
 	return object;
 }
 
