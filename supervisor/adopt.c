@@ -22,7 +22,7 @@ struct load {
 		uint64_t worker, incarnation;
 	} * sent;
 	size_t open_count;
-	uint64_t kept, failed;
+	uint64_t kept, failed, fatal;
 };
 
 static char *text_of(struct lw_slice text)
@@ -125,6 +125,7 @@ static int on_kept(void *context, const struct run_row *row)
 	memo->stage = row->stage;
 	memo->undelivered = (row->flags & STORE_RUN_UNDELIVERED) != 0;
 	memo->forget = (row->flags & STORE_RUN_FORGET) != 0;
+	memo->fatal = (row->flags & STORE_RUN_FATAL) != 0;
 	memo->took = row->started > 0 && row->ended > row->started
 			     ? (float)(row->ended - row->started) / 1e6f
 			     : 0;
@@ -132,6 +133,7 @@ static int on_kept(void *context, const struct run_row *row)
 	remember_recent(work, row);
 	load->kept++;
 	load->failed += row->stage == STAGE_FAILED && !memo->undelivered;
+	load->fatal += memo->fatal;
 	return 0;
 }
 
@@ -234,9 +236,13 @@ int adopt_load(struct app *app, struct lw_err *err)
 		       (double)(loop_clock() - began) / 1e6);
 	if (load.failed > 0)
 		lw_log(LW_LOG_WARNING,
-		       "journal failed=%llu: calls that failed are held, and the flow goes on past "
-		       "them (lwctl runs --failed; lwctl retry)",
-		       (unsigned long long)load.failed);
+		       "journal failed=%llu: calls that failed are held (lwctl runs --failed; "
+		       "lwctl "
+		       "retry)%s",
+		       (unsigned long long)load.failed,
+		       load.fatal == 0
+			       ? ""
+			       : ", and the flow does not go past the one that ended the app");
 	return 0;
 }
 

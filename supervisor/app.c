@@ -467,6 +467,8 @@ static void after_pass(struct app *app, const struct flow_result *result)
 		app_end(app, drain_status(app), result->message);
 		return;
 	case FLOW_FAILS:
+		if (result->run != 0)
+			work_failed_app(app, result->run);
 		app_end(app, 1, result->message);
 		return;
 	}

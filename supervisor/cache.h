@@ -48,6 +48,7 @@ struct memo {
 	uint8_t stage;      /* enum stage */
 	bool undelivered;   /* failed, and the flow has not been told yet */
 	bool forget;        /* leaves when it is over and the flow has heard of it */
+	bool fatal;         /* failed, and its error ended the app of an earlier supervisor */
 			    /* then the form, or where it is kept */
 };
 

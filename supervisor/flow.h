@@ -28,6 +28,7 @@ enum flow_verdict {
 
 struct flow_result {
 	enum flow_verdict verdict;
+	uint64_t run;      /* FLOW_FAILS by the error of a run that nobody caught: its id; else 0 */
 	char message[500]; /* "app.conf:14: ..." */
 };
 

@@ -799,6 +799,7 @@ static int run_pass(lua_State *L)
 		return 0;
 	if (flow->ending || flow->interrupted) /* a deadline that fell into the last instruction */
 		flow_check_ending(L);
+	flow->result->run = flow_error_run(thread, -1);
 	describe_error(flow, thread, status, sentence, sizeof(sentence));
 	flow_check_ending(L); /* its __tostring may end the pass, or be interrupted */
 	flow->result->verdict = FLOW_FAILS;

@@ -122,6 +122,11 @@ void *flow_check(lua_State *L, int index, enum flow_kind kind, const char *what)
 /* Makes the metatable of a kind from functions; it is left on the stack. */
 void flow_metatable(lua_State *L, enum flow_kind kind, const char *name, const luaL_Reg *functions);
 
+/* ---- flow_lua_work.c -------------------------------------------------------------- */
+
+/* The id of the run whose error that is; 0: it is something else. */
+uint64_t flow_error_run(lua_State *L, int index);
+
 /* ---- flow_lua_env.c --------------------------------------------------------------- */
 
 void flow_env_open(lua_State *L);

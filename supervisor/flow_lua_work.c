@@ -40,6 +40,7 @@ struct flow_state {
 
 struct run_error {
 	enum flow_kind kind; /* user values: */
+	uint64_t run;
 };
 enum { OF_ERROR_RUN = 1, OF_ERROR_WORK, OF_ERROR_MESSAGE, OF_ERROR_TEXT, OF_ERROR_CALL };
 
@@ -398,6 +399,13 @@ static int run_tostring(lua_State *L)
 
 /* ---- the error of a failed run --------------------------------------------------------------- */
 
+uint64_t flow_error_run(lua_State *L, int index)
+{
+	const struct run_error *error = flow_is(L, index, KIND_RUN_ERROR);
+
+	return error != NULL ? error->run : 0;
+}
+
 static int error_index(lua_State *L)
 {
 	static const struct {
@@ -441,11 +449,13 @@ LW_NORETURN static void raise_failure(lua_State *L, const struct flow_work *of,
 {
 	struct lw_buf *call = &flow_of(L)->call;
 	const char *message = run->message != NULL ? run->message : "";
+	struct run_error *of_run;
 	int error;
 
 	call->size = 0;
 	lw_call_print(run->call, 200, call);
-	flow_new(L, KIND_RUN_ERROR, sizeof(struct run_error), OF_ERROR_CALL);
+	of_run = flow_new(L, KIND_RUN_ERROR, sizeof(struct run_error), OF_ERROR_CALL);
+	of_run->run = run->id;
 	error = lua_gettop(L);
 	lua_pushvalue(L, run_index_on_stack);
 	lua_setiuservalue(L, error, OF_ERROR_RUN);

@@ -49,10 +49,11 @@ struct run_row {
 	struct lw_slice reason, message; /* text; data NULL: none */
 	struct lw_slice past; /* statuses of earlier attempts, packed by run.c; or empty */
 };
-#define STORE_RUN_KEPT        1 /* the cache remembers it for its call */
-#define STORE_RUN_UNDELIVERED 2 /* failed, and the flow has not been told yet */
-#define STORE_RUN_FORGET      4 /* leaves the cache when it is over */
-#define STORE_RUN_OVER_FROM   4 /* stages from here on are over: succeeded, failed, stopped */
+#define STORE_RUN_KEPT        1  /* the cache remembers it for its call */
+#define STORE_RUN_UNDELIVERED 2  /* failed, and the flow has not been told yet */
+#define STORE_RUN_FORGET      4  /* leaves the cache when it is over */
+#define STORE_RUN_FATAL       32 /* failed, and its error ended the app (the bits between: run.c) */
+#define STORE_RUN_OVER_FROM   4  /* stages from here on are over: succeeded, failed, stopped */
 
 /* A work that ever was. */
 struct work_row {

@@ -91,7 +91,8 @@ struct answer {
 	uint32_t attempt; /* of a run that lives */
 	struct lw_key key;
 	enum stage stage; /* as told to the caller; STOPPED for a work an operator holds */
-	bool ends_pass;   /* parallel = false and not over: the pass ends here */
+	bool ends_pass;   /* parallel = false and not over, or its failure has ended the app before:
+			   * the pass ends here */
 	bool raises;      /* the run failed, this caller is the first to hear, raise_exception */
 };
 
@@ -121,6 +122,9 @@ uint64_t work_recent(const struct work *work, size_t i);
 void work_fill_pool(struct work *work);
 /* A run that an earlier supervisor did not see the end of; takes the reference over. */
 void work_restore_run(struct work *work, struct run *run, struct worker *worker);
+
+/* The app ends, as nobody caught the error of that run. */
+void work_failed_app(struct app *app, uint64_t run);
 
 /* Makes a call. `call` was begun with work->head (lw_call.h). -EAGAIN: queue_limit;
  * -EINVAL: no canonical form; -EIO: one of cache_files cannot be read. */

@@ -293,6 +293,14 @@ static void drop_tentative(struct work *work, const struct memo *by)
 	work_overtake(work, run, by->run);
 }
 
+/* What stands behind a blocking call is not to be reached when that fails: nor is it when the app,
+ * which ended with that error, is started again. */
+static bool is_in_the_way(const struct work *work, const struct memo *memo, enum why why)
+{
+	return memo != NULL && memo->fatal && why == WHY_FAILED && work->config->raise_exception &&
+	       !work->config->parallel;
+}
+
 /* The flow hears of the end of a run: a failure is raised by the first answer alone, and what was
  * forgotten is so from now on. */
 static void deliver(struct work *work, struct memo *memo, struct answer *answer)
@@ -303,6 +311,7 @@ static void deliver(struct work *work, struct memo *memo, struct answer *answer)
 		return;
 	answer->raises =
 		memo->undelivered && answer->why == WHY_FAILED && work->config->raise_exception;
+	answer->ends_pass = is_in_the_way(work, memo, answer->why);
 	if (memo->undelivered && answer->why == WHY_FAILED) {
 		memo->undelivered = false;
 		journal_flags(app->journal, runs_find(app->runs, memo->run), memo->run,
@@ -310,6 +319,22 @@ static void deliver(struct work *work, struct memo *memo, struct answer *answer)
 	}
 	if (memo->forget)
 		work_forget_memo(work, memo);
+}
+
+void work_failed_app(struct app *app, uint64_t id)
+{
+	struct lw_err err;
+	const struct run *run = app_run(app, id, &err);
+	struct lw_slice form = { 0 };
+	const struct memo *memo;
+
+	if (run == NULL)
+		return;
+	form = (struct lw_slice){ run->form, run->form_size };
+	memo = cache_find(app->cache, cache_key(app->cache, form), form);
+	if (memo != NULL && memo->run == id && memo->stage == STAGE_FAILED)
+		journal_flags(app->journal, runs_find(app->runs, id), id,
+			      STORE_RUN_KEPT | STORE_RUN_FATAL);
 }
 
 int work_call(struct work *work, struct lw_slice call, enum caller by, struct answer *ret_answer,
@@ -443,6 +468,8 @@ int work_explain(struct work *work, struct lw_slice call, struct answer *ret_ans
 			return -EIO;
 	}
 	work_print_why(work, asked.why, run, asked.form, reason);
+	if (is_in_the_way(work, asked.memo, asked.why))
+		lw_buf_printf(reason, "; the flow waits here");
 	if (asked.decision == DECISION_RUN ||
 	    (asked.decision == DECISION_JOIN && ret_answer->stage == STAGE_PENDING))
 		work_print_wait(work, reason);

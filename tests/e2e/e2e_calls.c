@@ -251,6 +251,69 @@ TEST(a_failed_run_raises_once_in_the_flow)
 	rig_down(proc);
 }
 
+/* `first` is a call of a work that fails until there is a file; the next one is to come after it. */
+static const char *app_of_two(const char *first)
+{
+	return rig_format("work 'job' { command = { 'sh', '-c', 'test -e mended' } }\n"
+			  "work 'second' { command = { 'echo', 'second ran' } }\n"
+			  "function flow()\n"
+			  "  %s\n"
+			  "  second:run()\n"
+			  "end\n",
+			  first);
+}
+
+TEST(what_ended_the_app_is_in_the_way_of_its_flow_until_it_is_retried)
+{
+	struct rig_proc *proc = rig_supervisor(app_of_two("job:run()"), "--no-prefix", NULL);
+
+	CHECK_INT(rig_exit(proc), 1);
+	proc = rig_supervisor(NULL, "--no-prefix", "--drain", NULL);
+	CHECK_INT(rig_exit(proc), 1);
+	CHECK_LINES(proc, RIG_OUT, "second ran", 0);
+	proc = rig_up(NULL, "--no-prefix", NULL);
+	rig_line(proc, RIG_ERR, "the flow does not go past the one that ended the app");
+	AWAIT(rig_number(rig_status(), "app.passes") >= 3);
+	CHECK_TEXT(rig_string(rig_work("second"), "stage"), "not_started");
+	CHECK_HAS(rig_ctl("explain", "job", NULL).out, "; the flow waits here");
+	rig_write("mended", "");
+	CHECK_INT(rig_ctl("retry", "job", "[]", "--wait", NULL).status, 0);
+	rig_line(proc, RIG_OUT, "second ran");
+	rig_down(proc);
+	proc = rig_supervisor(NULL, "--no-prefix", "--drain", NULL);
+	CHECK_INT(rig_exit(proc), 0);
+	CHECK(strstr(rig_text(proc, RIG_ERR), "failed=") == NULL);
+}
+
+TEST(what_ended_the_app_and_was_forgotten_is_called_anew)
+{
+	struct rig_proc *proc = rig_supervisor(app_of_two("job:run()"), "--no-prefix", NULL);
+
+	CHECK_INT(rig_exit(proc), 1);
+	proc = rig_up(NULL, "--no-prefix", NULL);
+	AWAIT(rig_number(rig_status(), "app.passes") >= 2);
+	rig_write("mended", "");
+	CHECK_INT(rig_ctl("forget", "job", "--all", NULL).status, 0);
+	rig_line(proc, RIG_OUT, "second ran");
+	rig_down(proc);
+}
+
+TEST(a_failure_that_was_caught_is_in_nobodys_way_after_a_restart_either)
+{
+	struct rig_proc *proc =
+		rig_up(app_of_two("if not pcall(job.run, job) then print('caught') end"),
+		       "--no-prefix", NULL);
+
+	rig_line(proc, RIG_OUT, "caught");
+	rig_line(proc, RIG_OUT, "second ran");
+	rig_signal(proc, SIGKILL);
+	(void)rig_exit(proc);
+	rig_write("app.conf", app_of_two("print('went on, ' .. job:run().stage)"));
+	proc = rig_up(NULL, "--no-prefix", NULL);
+	rig_line(proc, RIG_OUT, "went on, failed");
+	rig_down(proc);
+}
+
 TEST(a_failure_does_not_block_a_flow_that_does_not_want_to_hear_of_it)
 {
 	struct rig_proc *proc = rig_up(
