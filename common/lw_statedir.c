@@ -141,6 +141,14 @@ int lw_statedir_find(const char *conf, const char *option, char **ret_dir, struc
 	return find_beside(conf, ret_dir, err);
 }
 
+bool lw_statedir_is_given(const char *option)
+{
+	const char *list = setting("STATE_DIRECTORY");
+
+	return option != NULL || setting("LW_STATE_DIR") != NULL ||
+	       (list != NULL && list[0] != ':');
+}
+
 /* A folder that is there already is welcome, also where nothing could be made: below a file system
  * that may only be read. */
 static int make_folder(const char *path, struct lw_err *err)

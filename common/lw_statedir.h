@@ -21,6 +21,9 @@
 LW_MUST_USE int lw_statedir_find(const char *conf, const char *option, char **ret_dir,
 				 struct lw_err *err);
 
+/* True when `option` or the environment says where it lies: app.conf alone does not lead to it. */
+bool lw_statedir_is_given(const char *option);
+
 /* Makes it and what is missing above it, for us alone (0700). -EPERM when it is somebody
  * else's. */
 LW_MUST_USE int lw_statedir_make(const char *dir, struct lw_err *err);

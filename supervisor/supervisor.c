@@ -338,6 +338,22 @@ LW_PRINTF(2, 3) static void keep(const struct supervisor *supervisor, const char
 	logs_keep(supervisor->logs, line);
 }
 
+/* To somebody else, who may not have our environment. */
+static void say_where(const struct supervisor *supervisor)
+{
+	const struct options *options = supervisor->options;
+
+	if (supervisor->view != NULL)
+		say(supervisor, "Your app has started. View it in your browser: %s",
+		    view_entrance(supervisor->view));
+	else if (lw_statedir_is_given(options->state_dir))
+		say(supervisor, "Your app has started. See it with: lwctl --state-dir %s status",
+		    supervisor->state_dir);
+	else
+		say(supervisor, "Your app has started. See it with: lwctl -c %s status",
+		    options->conf);
+}
+
 static int run_app(struct supervisor *supervisor, struct lw_err *err)
 {
 	struct lw_err ignored = { 0 };
@@ -350,12 +366,7 @@ static int run_app(struct supervisor *supervisor, struct lw_err *err)
 	if (r < 0) {
 		(void)!app_settle(supervisor->app, &ignored); /* the first reason counts */
 	} else {
-		if (supervisor->view != NULL)
-			say(supervisor, "Your app has started. View it in your browser: %s",
-			    view_entrance(supervisor->view));
-		else
-			say(supervisor, "Your app has started. See it with: lwctl -c %s status",
-			    supervisor->options->conf);
+		say_where(supervisor);
 		notify_ready(supervisor->notify, "running", app_longest_turn(supervisor->app));
 		loop_run(supervisor->loop);
 		r = app_settle(supervisor->app, err);

@@ -565,6 +565,18 @@ TEST(view_false_opens_no_address)
 	rig_down(proc);
 }
 
+/* As under systemd: who is told has not its environment. */
+TEST(without_a_page_it_says_which_state_directory_it_was_given)
+{
+	struct rig_proc *proc;
+
+	setenv("STATE_DIRECTORY", rig_path("state"), 1);
+	proc = rig_up("app { view = false }\n" WORK FLOW, NULL);
+	CHECK_LINES(proc, RIG_OUT,
+		    rig_format("See it with: lwctl --state-dir %s status", rig_path("state")), 1);
+	rig_down(proc);
+}
+
 TEST(an_address_that_is_not_ours_is_an_error)
 {
 	struct rig_proc *proc = rig_supervisor("app { view = '192.0.2.1:7501' }\n" WORK FLOW, NULL);

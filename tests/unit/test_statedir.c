@@ -75,6 +75,20 @@ Test(statedir, option_comes_before_lw_state_dir_before_systemd)
 	expect_dir("app.conf", NULL, NULL, "/var/lib/one");
 }
 
+Test(statedir, is_given_by_the_option_or_the_environment)
+{
+	cr_assert(!lw_statedir_is_given(NULL));
+	cr_assert(lw_statedir_is_given("here"));
+	setenv("STATE_DIRECTORY", ":/var/lib/two", 1);
+	setenv("LW_STATE_DIR", "", 1);
+	cr_assert(!lw_statedir_is_given(NULL));
+	setenv("STATE_DIRECTORY", "/var/lib/one", 1);
+	cr_assert(lw_statedir_is_given(NULL));
+	unsetenv("STATE_DIRECTORY");
+	setenv("LW_STATE_DIR", "/var/mine", 1);
+	cr_assert(lw_statedir_is_given(NULL));
+}
+
 Test(statedir, of_a_folder_that_cannot_be_written_lies_in_the_users_own)
 {
 	LW_AUTO(lw_free) char *dir = NULL;
