@@ -32,4 +32,8 @@ uint64_t console_dropped(const struct console *console);
 /* Both lead to the same place: lines keep their order only in one queue. */
 bool console_same_place(int fd, int other);
 
+/* It leads to systemd's journal (JOURNAL_STREAM, systemd.exec(5)), which other users may read, and which
+ * takes "<4>" at the start of a line for its priority (sd-daemon(3)). */
+bool console_is_journal(int fd);
+
 #endif

@@ -59,7 +59,7 @@ struct logs {
 	struct loop_task keep_own;
 	char *folder; /* of the FIFOs */
 	size_t width; /* longest name seen */
-	bool prefix, colour, json;
+	bool prefix, colour, json, journal;
 	int peek[2]; /* a pipe that what a FIFO holds is doubled into */
 	int nowhere; /* /dev/null, that it is emptied into */
 	struct taking *takings;
@@ -123,16 +123,20 @@ static bool take_line(struct lw_slice *text, struct lw_slice *ret_line)
 	return end != NULL;
 }
 
-static void print_lines(struct logs *logs, int which, const char *who, struct lw_slice text)
+/* `mark`: before everything else, or "". */
+static void print_lines(struct logs *logs, int which, const char *mark, const char *who,
+			struct lw_slice text)
 {
+	LW_AUTO_BUF name = { 0 };
 	LW_AUTO_BUF head = { 0 };
 	struct lw_slice line;
 	bool more;
 
 	if (logs->prefix) {
 		logs_name(logs, who);
-		write_head(logs, who, &head);
+		write_head(logs, who, &name);
 	}
+	lw_buf_printf(&head, "%s%s", mark, lw_buf_text(&name));
 	do {
 		more = take_line(&text, &line);
 		console_line(logs->consoles[which], lw_buf_slice(&head), line);
@@ -188,13 +192,13 @@ void logs_print(struct logs *logs, const char *line, size_t size)
 {
 	const struct lw_slice text = { (const uint8_t *)line, size };
 
-	print_lines(logs, OUT, "flow", text);
+	print_lines(logs, OUT, "", "flow", text);
 	keep_own(logs, OUT, text);
 }
 
 void logs_show(struct logs *logs, const char *line, size_t size)
 {
-	print_lines(logs, OUT, "lw", (struct lw_slice){ (const uint8_t *)line, size });
+	print_lines(logs, OUT, "", "lw", (struct lw_slice){ (const uint8_t *)line, size });
 }
 
 void logs_keep(struct logs *logs, const char *line)
@@ -202,9 +206,24 @@ void logs_keep(struct logs *logs, const char *line)
 	keep_own(logs, ERR, (struct lw_slice){ (const uint8_t *)line, strlen(line) });
 }
 
+/* The priority of a line for systemd's journal. */
+static const char *priority(enum lw_log_level level)
+{
+	static const char *const marks[] = {
+		[LW_LOG_ERROR] = "<3>",
+		[LW_LOG_WARNING] = "<4>",
+		[LW_LOG_INFO] = "<6>",
+		[LW_LOG_DEBUG] = "<7>",
+	};
+
+	return marks[level];
+}
+
 void logs_sink(void *context, enum lw_log_level level, const char *line)
 {
 	struct logs *logs = context;
+	const char *mark = logs->journal ? priority(level) : "";
+	const struct lw_slice head = { (const uint8_t *)mark, strlen(mark) };
 	LW_AUTO_BUF text = { 0 };
 	LW_AUTO_BUF json = { 0 };
 
@@ -212,13 +231,13 @@ void logs_sink(void *context, enum lw_log_level level, const char *line)
 	keep_own(logs, ERR, lw_buf_slice(&text));
 	if (logs->json) {
 		lw_log_print_json(level, line, &json);
-		console_line(logs->consoles[ERR], (struct lw_slice){ 0 }, lw_buf_slice(&json));
+		console_line(logs->consoles[ERR], head, lw_buf_slice(&json));
 		return;
 	}
 	text.size = 0;
 	lw_buf_printf(&text, "%s%s: %s", logs->prefix ? "" : "lw: ", lw_log_level_name(level),
 		      line);
-	print_lines(logs, ERR, "lw", lw_buf_slice(&text));
+	print_lines(logs, ERR, mark, "lw", lw_buf_slice(&text));
 }
 
 /* ---- lines ------------------------------------------------------------------------------ */
@@ -748,6 +767,7 @@ int logs_new(struct loop *loop, const struct logs_options *options, struct logs 
 	logs->prefix = options->prefix;
 	logs->colour = options->colour;
 	logs->json = options->json;
+	logs->journal = console_is_journal(STDERR_FILENO);
 	logs->files = log_files_new(options->state_dir);
 	logs->own.file = log_file_open(logs->files, NULL);
 	logs->keep_own.run = on_keep_own;

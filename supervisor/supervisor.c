@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "app.h"
+#include "console.h"
 #include "dial.h"
 #include "http.h"
 #include "logs.h"
@@ -338,12 +339,18 @@ LW_PRINTF(2, 3) static void keep(const struct supervisor *supervisor, const char
 	logs_keep(supervisor->logs, line);
 }
 
-/* To somebody else, who may not have our environment. */
+/* To somebody else, who may not have our environment. The token is not for whoever may read systemd's
+ * journal. */
 static void say_where(const struct supervisor *supervisor)
 {
 	const struct options *options = supervisor->options;
 
-	if (supervisor->view != NULL)
+	if (supervisor->view != NULL && console_is_journal(STDOUT_FILENO))
+		say(supervisor,
+		    "Your app has started. View it in your browser: %s, with the token that `lwctl "
+		    "--state-dir %s status` shows on a terminal",
+		    view_url(supervisor->view), supervisor->state_dir);
+	else if (supervisor->view != NULL)
 		say(supervisor, "Your app has started. View it in your browser: %s",
 		    view_entrance(supervisor->view));
 	else if (lw_statedir_is_given(options->state_dir))
@@ -388,7 +395,8 @@ static int print_config(const struct config *config)
 
 static int complain(const struct lw_err *err, int status)
 {
-	fprintf(stderr, "lw-supervisor: %s\n", err->text);
+	fprintf(stderr, "%slw-supervisor: %s\n", console_is_journal(STDERR_FILENO) ? "<3>" : "",
+		err->text);
 	return status;
 }
 

@@ -256,6 +256,38 @@ TEST(the_service_manager_is_told)
 	CHECK_HAS(told(), "STOPPING=1\nSTATUS=signal TERM");
 }
 
+/* As systemd starts it: one socket, or here one pipe, for all that it says. */
+static struct rig_proc *supervisor_of_journal(const char *conf)
+{
+	rig_write("app.conf", conf);
+	return rig_spawn("sh", "-c",
+			 "export JOURNAL_STREAM=$(stat -Lc %d:%i /proc/$$/fd/1)\n"
+			 "exec " LW_BIN "/lw-supervisor app.conf 2>&1",
+			 NULL);
+}
+
+TEST(the_journal_of_systemd_gets_priorities_and_no_token)
+{
+	struct rig_proc *proc = supervisor_of_journal(
+		"app { view = '127.0.0.1:0' }\n"
+		"work 'job' { command = { 'sh', '-c', 'echo said; exit 3' }, parallel = true }\n"
+		"function flow() job:run() end\n");
+	const char *text;
+
+	CHECK_INT(rig_exit(proc), 1);
+	text = rig_text(proc, RIG_OUT);
+	CHECK_HAS(text, "lw  | Your app has started. View it in your browser: http://127.0.0.1:");
+	CHECK_HAS(text, "/view, with the token that `lwctl --state-dir /");
+	CHECK(strstr(text, "token=") == NULL);
+	CHECK_HAS(text, "\njob | said\n");
+	CHECK_HAS(text, "\n<4>lw  | warning: work=job run=1 failed ");
+	CHECK_HAS(text, "\n<3>lw  | error: app=stopping ");
+	CHECK_HAS(text, "\n<3>lw-supervisor: the app failed: ");
+	proc = supervisor_of_journal("work 'job' { nonsense = 1 }\n");
+	CHECK_INT(rig_exit(proc), 2);
+	CHECK_HAS(rig_text(proc, RIG_OUT), "<3>lw-supervisor: app.conf:1: ");
+}
+
 TEST(the_watchdog_is_fed_while_the_loop_turns)
 {
 	struct rig_proc *proc;
