@@ -22,7 +22,7 @@ struct load {
 		uint64_t worker, incarnation;
 	} * sent;
 	size_t open_count;
-	uint64_t kept, failed, fatal;
+	uint64_t kept, failed, in_the_way;
 };
 
 static char *text_of(struct lw_slice text)
@@ -133,7 +133,7 @@ static int on_kept(void *context, const struct run_row *row)
 	remember_recent(work, row);
 	load->kept++;
 	load->failed += row->stage == STAGE_FAILED && !memo->undelivered;
-	load->fatal += memo->fatal;
+	load->in_the_way += work_is_in_the_way(work, memo);
 	return 0;
 }
 
@@ -236,11 +236,10 @@ int adopt_load(struct app *app, struct lw_err *err)
 		       (double)(loop_clock() - began) / 1e6);
 	if (load.failed > 0)
 		lw_log(LW_LOG_WARNING,
-		       "journal failed=%llu: calls that failed are held (lwctl runs --failed; "
-		       "lwctl "
-		       "retry)%s",
+		       "journal failed=%llu: calls that failed are held%s (lwctl runs --failed; "
+		       "lwctl retry)",
 		       (unsigned long long)load.failed,
-		       load.fatal == 0
+		       load.in_the_way == 0
 			       ? ""
 			       : ", and the flow does not go past the one that ended the app");
 	return 0;

@@ -125,6 +125,9 @@ void work_restore_run(struct work *work, struct run *run, struct worker *worker)
 
 /* The app ends, as nobody caught the error of that run. */
 void work_failed_app(struct app *app, uint64_t run);
+/* What stands behind a blocking call is not to be reached when that fails: nor is it when the app,
+ * which ended with that error, is started again. */
+bool work_is_in_the_way(const struct work *work, const struct memo *memo);
 
 /* Makes a call. `call` was begun with work->head (lw_call.h). -EAGAIN: queue_limit;
  * -EINVAL: no canonical form; -EIO: one of cache_files cannot be read. */

@@ -293,12 +293,9 @@ static void drop_tentative(struct work *work, const struct memo *by)
 	work_overtake(work, run, by->run);
 }
 
-/* What stands behind a blocking call is not to be reached when that fails: nor is it when the app,
- * which ended with that error, is started again. */
-static bool is_in_the_way(const struct work *work, const struct memo *memo, enum why why)
+bool work_is_in_the_way(const struct work *work, const struct memo *memo)
 {
-	return memo != NULL && memo->fatal && why == WHY_FAILED && work->config->raise_exception &&
-	       !work->config->parallel;
+	return memo->fatal && work->config->raise_exception && !work->config->parallel;
 }
 
 /* The flow hears of the end of a run: a failure is raised by the first answer alone, and what was
@@ -311,7 +308,7 @@ static void deliver(struct work *work, struct memo *memo, struct answer *answer)
 		return;
 	answer->raises =
 		memo->undelivered && answer->why == WHY_FAILED && work->config->raise_exception;
-	answer->ends_pass = is_in_the_way(work, memo, answer->why);
+	answer->ends_pass = answer->why == WHY_FAILED && work_is_in_the_way(work, memo);
 	if (memo->undelivered && answer->why == WHY_FAILED) {
 		memo->undelivered = false;
 		journal_flags(app->journal, runs_find(app->runs, memo->run), memo->run,
@@ -468,7 +465,7 @@ int work_explain(struct work *work, struct lw_slice call, struct answer *ret_ans
 			return -EIO;
 	}
 	work_print_why(work, asked.why, run, asked.form, reason);
-	if (is_in_the_way(work, asked.memo, asked.why))
+	if (asked.why == WHY_FAILED && work_is_in_the_way(work, asked.memo))
 		lw_buf_printf(reason, "; the flow waits here");
 	if (asked.decision == DECISION_RUN ||
 	    (asked.decision == DECISION_JOIN && ret_answer->stage == STAGE_PENDING))
