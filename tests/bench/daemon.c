@@ -397,14 +397,21 @@ size_t daemon_count(struct daemon *daemon, const char *state)
 {
 	json_t *status = ask_status(daemon, true);
 	const json_t *works = json_object_get(status, "works");
-	struct tally tally = { .state = state };
+	const json_t *columns = json_object_get(status, "columns");
+	size_t at = 0, count = 0;
 
-	/* The only process of a work stands in the work itself. */
-	for (size_t i = 0; i < json_array_size(works); i++)
-		tally_state(json_array_get(works, i), &tally);
+	/* In a brief answer the only process of a work stands in the work's row. */
+	while (at < json_array_size(columns) &&
+	       strcmp(json_string_value(json_array_get(columns, at)), "state") != 0)
+		at++;
+	for (size_t i = 0; i < json_array_size(works); i++) {
+		const json_t *cell = json_array_get(json_array_get(works, i), at);
+
+		count += json_is_string(cell) && strcmp(json_string_value(cell), state) == 0;
+	}
 	json_decref(status);
 	drop_output(daemon);
-	return tally.count;
+	return count;
 }
 
 struct pids {
