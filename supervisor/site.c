@@ -99,7 +99,7 @@ static void serve_health(struct http_request *request)
 	say_line(request, 200, "ok");
 }
 
-/* Works that start with the app and are not ready. A command that never speaks of it is ready while
+/* Works that start with the app, as services do, and are not ready. A command that never speaks of it is ready while
  * it is there. */
 static size_t unready_works(const struct app *app)
 {
@@ -109,7 +109,9 @@ static size_t unready_works(const struct app *app)
 		const struct work *work = app->works[i];
 		enum readiness ready = work_readiness(work);
 
-		count += work->config->start_with_flow && app_shows(work) && ready != READY_YES &&
+		bool starts = work->config->start_with_flow || !app->config->has_flow;
+
+		count += starts && app_shows(work) && ready != READY_YES &&
 			 (ready == READY_NO || !work_has_process(work));
 	}
 	return count;

@@ -299,11 +299,15 @@ struct forgetting {
 	int count;
 };
 
-/* One that is not over finishes and delivers first. */
+/* One that is not over finishes and delivers first. A work whose latest call is forgotten has none, as
+ * after the next start. */
 static bool forget_later(struct work *work, struct memo *memo)
 {
-	if (stage_over((enum stage)memo->stage))
+	if (stage_over((enum stage)memo->stage)) {
+		if (work->latest.run == memo->run)
+			work->latest = (struct latest){ 0 };
 		return false;
+	}
 	memo->forget = true;
 	journal_flags(work->app->journal, memo->live, memo->run, STORE_RUN_KEPT | STORE_RUN_FORGET);
 	return true;

@@ -230,7 +230,7 @@ static struct lw_slice text(const char *string)
 
 static void rest(struct command *command)
 {
-	lines_ready(&command->lines, false);
+	lines_unready(&command->lines);
 	command->phase = IDLE;
 	command->pid = 0;
 	command->run = command->attempt = 0;
@@ -521,7 +521,7 @@ static void command_exited(struct command *command)
 	drain(command, read_state);
 	drain(command, read_errors);
 	lines_end(&command->lines);
-	lines_ready(&command->lines, false);
+	lines_unready(&command->lines);
 	command->phase = ENDING;
 	command->grace_at = 0;
 	if (command->alone) {

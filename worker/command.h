@@ -72,7 +72,9 @@ void lines_add(struct lines *lines, const char *bytes, size_t size);
 void lines_end(struct lines *lines); /* the last line needs no newline */
 void lines_result(const struct lines *lines, struct lw_buf *out); /* appends one value */
 void lines_done(struct lines *lines);
-void lines_ready(struct lines *lines, bool ready); /* a run that is over is not */
+void lines_ready(struct lines *lines, bool ready);
+void lines_unready(
+	struct lines *lines); /* its run is over: it says nothing that it did not say before */
 
 /* ---- NOTIFY_SOCKET ------------------------------------------------------------------ */
 

@@ -141,11 +141,15 @@ static int set_result(struct lines *lines, const json_t *json, struct lw_err *er
 
 void lines_ready(struct lines *lines, bool ready)
 {
-	if (lines->ready == ready)
-		return;
 	lines->ready = ready;
 	if (lines->channel != NULL)
-		channel_ready(lines->channel, ready);
+		channel_ready(lines->channel, ready); /* which tells what is new */
+}
+
+void lines_unready(struct lines *lines)
+{
+	if (lines->ready)
+		lines_ready(lines, false);
 }
 
 static int set_ready(struct lines *lines, const json_t *json, struct lw_err *err)
