@@ -57,6 +57,23 @@ TEST(ready_is_when_every_work_that_starts_with_the_app_is)
 	rig_down(proc);
 }
 
+TEST(a_service_that_says_it_is_not_ready_is_not)
+{
+	struct rig_proc *proc;
+
+	rig_gate("gate");
+	proc = rig_up("app { view = false }\n"
+		      "work 'service' { command = { 'sh', '-c', [[\n"
+		      "  echo '{\"lw\": {\"ready\": false}}' >&3; head -c1 gate >gone\n"
+		      "  echo '{\"lw\": {\"ready\": true}}' >&3; head -c1 gate >gone]] },\n"
+		      "  restart = 'always' }\n",
+		      NULL);
+	AWAIT(is_unready("1 work is not ready\n"));
+	rig_open_gate("gate", 1);
+	AWAIT(get("/readyz").status == 200);
+	rig_down(proc);
+}
+
 TEST(not_ready_is_also_who_cannot_write_or_ends)
 {
 	struct rig_proc *proc =

@@ -71,6 +71,20 @@ TEST(a_command_is_ready_when_it_says_so_until_it_ends)
 	rig_down(proc);
 }
 
+TEST(a_command_may_begin_by_saying_that_it_is_not_ready)
+{
+	struct rig_proc *proc = server("echo '{\"lw\": {\"ready\": false}}' >&3\n"
+				       "head -c1 gate >gone\n"
+				       "echo '{\"lw\": {\"ready\": true}}' >&3\n"
+				       "head -c1 gate >gone\n");
+
+	AWAIT(json_is_false(rig_at(rig_work("server"), "ready")));
+	CHECK(json_is_false(brief_ready()));
+	rig_open_gate("gate", 1);
+	rig_line(proc, RIG_OUT, "ready=true");
+	rig_down(proc);
+}
+
 TEST(ready_is_true_or_false_and_anything_else_is_noted)
 {
 	struct rig_proc *proc =

@@ -279,6 +279,21 @@ TEST(run_ends_with_the_exit_status_of_its_command)
 	rig_down(proc);
 }
 
+TEST(a_failed_call_that_is_forgotten_is_in_no_trouble)
+{
+	struct rig_proc *proc = work_with("cache_calls = true");
+
+	CHECK_INT(rig_ctl("run", "job", "act=fail", "--wait", NULL).status, 1);
+	CHECK_HAS(rig_ctl("status", "job", NULL).out, "\nrun again  lwctl retry job ");
+	CHECK_INT(rig_ctl("forget", "job", "act=fail", NULL).status, 0);
+	CHECK_TEXT(rig_string(rig_work("job"), "stage"), "started");
+	CHECK(strstr(rig_ctl("status", "job", NULL).out, "retry") == NULL);
+	CHECK_INT(rig_ctl("run", "job", "act=fail", "--wait", NULL).status, 1);
+	CHECK_INT(rig_ctl("forget", "job", "--all", NULL).status, 0);
+	CHECK_TEXT(rig_string(rig_work("job"), "stage"), "started");
+	rig_down(proc);
+}
+
 TEST(runs_are_listed_newest_first)
 {
 	struct rig_proc *proc = work_with("cache_calls = true");
