@@ -189,10 +189,18 @@ static double now(void)
 	return (double)at.tv_sec + (double)at.tv_nsec * 1e-9;
 }
 
-/* Until something is there or `until`, the earlier of deadline and tick; 0: never. */
-static int await(int fd, double until, struct lw_err *err)
+/* Nobody reads what we print: as to whoever writes to such a pipe. */
+static void end_unread(void)
 {
-	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+	(void)signal(SIGPIPE, SIG_DFL);
+	(void)raise(SIGPIPE);
+}
+
+/* Until something is there or `until`, the earlier of deadline and tick; 0: never. `output`, or -1: it
+ * ends us when nobody reads that any more. */
+static int await_or_end(int fd, int output, double until, struct lw_err *err)
+{
+	struct pollfd fds[] = { { .fd = fd, .events = POLLIN }, { .fd = output } };
 	struct timespec left = { 0 };
 	double seconds = until - now();
 	sigset_t block, before;
@@ -206,13 +214,20 @@ static int await(int fd, double until, struct lw_err *err)
 	(void)sigemptyset(&block);
 	(void)sigaddset(&block, SIGINT);
 	(void)sigprocmask(SIG_BLOCK, &block, &before);
-	r = interrupted ? -1 : ppoll(&poll_fd, 1, until > 0 ? &left : NULL, &before);
+	r = interrupted ? -1 : ppoll(fds, LW_COUNT(fds), until > 0 ? &left : NULL, &before);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	if (interrupted)
 		return lw_err_set(err, -EINTR, "interrupted");
 	if (r < 0 && errno != EINTR)
 		return lw_err_sys(err, -errno, "cannot wait for the answer");
+	if (r > 0 && (fds[1].revents & POLLERR) != 0)
+		end_unread();
 	return 0;
+}
+
+static int await(int fd, double until, struct lw_err *err)
+{
+	return await_or_end(fd, -1, until, err);
 }
 
 int client_pause(double seconds)
@@ -420,7 +435,7 @@ static int receive_stream(int fd, struct stream *stream, const struct client_sin
 		lw_buf_grow(in, READ_SIZE);
 		n = recv(fd, in->data + in->size, in->room - in->size, MSG_DONTWAIT);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-			r = await(fd, 0, err);
+			r = await_or_end(fd, STDOUT_FILENO, 0, err);
 			if (r < 0)
 				return r;
 			continue;

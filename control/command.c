@@ -2,7 +2,6 @@
  *
  * Called by main(). The rows come from the table of requests (lw_requests.h).
  */
-#include <errno.h>
 #include <string.h>
 
 #include "job.h"
@@ -69,31 +68,6 @@ static int options_of(const struct command *command)
 	return options;
 }
 
-/* How far one word is from another: letters changed, added, dropped, or swapped. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t n = strlen(a), m = strlen(b);
-	size_t d[24][24];
-
-	if (n >= LW_COUNT(d) || m >= LW_COUNT(d))
-		return SIZE_MAX;
-	for (size_t i = 0; i <= n; i++)
-		for (size_t k = 0; k <= m; k++) {
-			size_t best = i == 0 ? k : i;
-
-			if (i > 0 && k > 0) {
-				best = d[i - 1][k - 1] + (a[i - 1] != b[k - 1]);
-				best = d[i - 1][k] + 1 < best ? d[i - 1][k] + 1 : best;
-				best = d[i][k - 1] + 1 < best ? d[i][k - 1] + 1 : best;
-			}
-			if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] &&
-			    d[i - 2][k - 2] + 1 < best)
-				best = d[i - 2][k - 2] + 1;
-			d[i][k] = best;
-		}
-	return d[n][m];
-}
-
 static int complain_verb(const char *verb)
 {
 	const struct command *nearest = NULL;
@@ -101,7 +75,7 @@ static int complain_verb(const char *verb)
 
 	for (size_t i = 0; i < LW_COUNT(commands); i++) {
 		bool begins = verb[1] != '\0' && strncmp(commands[i].verb, verb, strlen(verb)) == 0;
-		size_t far = begins ? 0 : distance(verb, commands[i].verb);
+		size_t far = begins ? 0 : word_distance(verb, commands[i].verb);
 
 		if (far < least && far < strlen(verb)) {
 			least = far;
@@ -166,6 +140,8 @@ static int help_one(const struct command *command)
 /* "candidates" is for the scripts that it prints. */
 static int do_completion(struct job *job)
 {
+	if (job_given(job, OPT_JSON))
+		return complain(LWCTL_USAGE, "what completion prints is for a shell, and no JSON");
 	if (strcmp(job->words[0], "candidates") == 0)
 		completion_candidates(job->words + 1, job->word_count - 1, stdout);
 	else if (!completion_script(job->words[0], stdout))
@@ -174,9 +150,28 @@ static int do_completion(struct job *job)
 	return LWCTL_DONE;
 }
 
+/* [{"verb": "run", "arguments": "WORK [ARGS...]", "sentence": "..."}, ...] */
+static int help_json(void)
+{
+	json_t *verbs = json_array();
+
+	for (size_t i = 0; i < LW_COUNT(commands); i++)
+		(void)json_array_append_new(verbs, json_pack("{s: s, s: s, s: s}", "verb",
+							     commands[i].verb, "arguments",
+							     commands[i].arguments, "sentence",
+							     commands[i].sentence));
+	(void)json_dumpf(verbs, stdout, JSON_COMPACT);
+	(void)fputc('\n', stdout);
+	json_decref(verbs);
+	return LWCTL_DONE;
+}
+
 static int do_help(struct job *job)
 {
 	const struct command *command;
+
+	if (job->word_count == 0 && job_given(job, OPT_JSON))
+		return help_json();
 
 	if (job->word_count == 0)
 		return help_all(stdout);
@@ -221,7 +216,8 @@ static int dispatch(struct job *job)
 	int status;
 
 	if (job_given(job, OPT_VERSION)) {
-		(void)puts("lwctl " LW_VERSION);
+		(void)puts(job_given(job, OPT_JSON) ? "{\"version\":\"" LW_VERSION "\"}"
+						    : "lwctl " LW_VERSION);
 		return LWCTL_DONE;
 	}
 	if (job->options.word_count == 0) {
@@ -253,8 +249,10 @@ int lwctl_main(int argc, const char *const *argv)
 		status = complain(LWCTL_USAGE, "%s", err.text);
 	else
 		status = dispatch(&job);
-	if (fflush(stdout) != 0 && status == LWCTL_DONE)
-		status = complain(LWCTL_FAILED, "cannot write: %s", strerror(errno));
+	if (print_flush(&err) < 0) { /* what was to be said is lost: that comes first */
+		(void)complain(LWCTL_FAILED, "%s", err.text);
+		status = status == LWCTL_DONE ? LWCTL_FAILED : status;
+	}
 	if (job.unreadable && status == LWCTL_DONE)
 		status = complain(LWCTL_FAILED, "the supervisor's answer cannot be read");
 	lw_buf_done(&job.reply.body);

@@ -47,7 +47,7 @@ static int take_line(struct event_printer *printer, const char *line, struct lw_
 		return lw_err_set(err, -EBADMSG, "the supervisor's answer cannot be read");
 	(void)printf("{%s%s\n", lw_buf_text(&printer->head), data + 1);
 	printer->head.size = 0;
-	return fflush(stdout) == 0 ? 0 : lw_err_sys(err, -errno, "cannot write");
+	return print_flush(err);
 }
 
 int event_printer_take(void *context, struct lw_slice bytes, struct lw_err *err)

@@ -52,6 +52,8 @@ int complain_ask(const struct job *job, int r, const struct lw_err *err)
 	bool copies = strcmp(job->verb, "backup") == 0;
 	const char *goes_on = waits ? "; the run goes on" : copies ? "; the copy goes on" : "";
 
+	if (r == -EIO) /* print_flush() */
+		return complain(LWCTL_FAILED, "%s", err->text);
 	if (r == -EINTR)
 		return complain(LWCTL_INTERRUPTED, "interrupted%s", goes_on);
 	if (r == -ETIMEDOUT)

@@ -88,11 +88,6 @@ static void print_object(struct log_printer *printer, const json_t *object)
 	(void)fwrite(out.data, 1, out.size, printer->screen.out);
 }
 
-static int check_output(struct lw_err *err)
-{
-	return fflush(stdout) == 0 ? 0 : lw_err_sys(err, -errno, "cannot write");
-}
-
 int log_printer_take(void *context, struct lw_slice bytes, struct lw_err *err)
 {
 	struct log_printer *printer = context;
@@ -101,7 +96,7 @@ int log_printer_take(void *context, struct lw_slice bytes, struct lw_err *err)
 
 	if (printer->json) {
 		(void)fwrite(bytes.data, 1, bytes.size, stdout);
-		return check_output(err);
+		return print_flush(err);
 	}
 	lw_buf_add(part, bytes.data, bytes.size);
 	for (;;) {
@@ -120,7 +115,7 @@ int log_printer_take(void *context, struct lw_slice bytes, struct lw_err *err)
 		at = (size_t)(end - part->data) + 1;
 	}
 	lw_buf_cut(part, at);
-	return check_output(err);
+	return print_flush(err);
 }
 
 /* ---- the question ------------------------------------------------------------------------------- */

@@ -82,6 +82,8 @@ extern const struct option_row option_rows[]; /* the last one has no name */
 extern const char *const option_stages[];     /* of a run; NULL at the end */
 
 /* The row of "--name", "--name=value" or "-c"; *ret_value: what stands in the same word, or NULL. */
+size_t word_distance(const char *a,
+		     const char *b); /* letters changed, added, dropped, or swapped */
 const struct option_row *option_find(const char *word, const char **ret_value);
 
 /* -EINVAL with a sentence. The words lie in `room`, which has place for argc. */
@@ -181,6 +183,8 @@ void print_latest_calls(const struct screen *screen, const json_t *calls); /* of
 void print_run(const struct screen *screen, const json_t *run);
 void print_runs(const struct screen *screen, const json_t *runs, bool with_work);
 void print_reload(const struct screen *screen, const json_t *answer);
+/* All that was printed has gone out; -EIO: it has not, which is said once. */
+int print_flush(struct lw_err *err);
 void print_line(const struct screen *screen, const char *name, const char *text);
 void print_json_line(const struct screen *screen, const char *name, const json_t *value);
 void print_clean(struct lw_buf *out, const char *text); /* one line, no control characters */

@@ -29,7 +29,7 @@ const struct option_row option_rows[] = {
 	{ "limit",     0,   OPT_LIMIT,     "N",        "so many runs at most" },
 	{ "failed",    0,   OPT_FAILED,    NULL,       "only runs that failed" },
 	{ "stage",     0,   OPT_STAGE,     "STAGE",    "only runs in that stage" },
-	{ "since",     0,   OPT_SINCE,     "TIME",     "only what is of since then: 2h (ago), \"2026-11-25 10:00\" or @SECONDS" },
+	{ "since",     0,   OPT_SINCE,     "TIME",     "only what is of since then: 2h (ago), 10:00, \"2026-11-25 10:00\" or @SECONDS" },
 	{ "before",    0,   OPT_BEFORE,    "ID",       "only runs with a smaller number" },
 	{ "after",     0,   OPT_AFTER,     "EVENT",    "only events behind that one, by its id" },
 	{ "keep-works", 0,  OPT_KEEP,      NULL,       "leave the works to the next supervisor" },
@@ -95,6 +95,59 @@ const struct option_row *option_find(const char *word, const char **ret_value)
 			return row;
 	}
 	return NULL;
+}
+
+/* How far one word is from another: letters changed, added, dropped, or swapped. */
+size_t word_distance(const char *a, const char *b)
+{
+	size_t n = strlen(a), m = strlen(b);
+	size_t d[24][24];
+
+	if (n >= LW_COUNT(d) || m >= LW_COUNT(d))
+		return SIZE_MAX;
+	for (size_t i = 0; i <= n; i++)
+		for (size_t k = 0; k <= m; k++) {
+			size_t best = i == 0 ? k : i;
+
+			if (i > 0 && k > 0) {
+				best = d[i - 1][k - 1] + (a[i - 1] != b[k - 1]);
+				best = d[i - 1][k] + 1 < best ? d[i - 1][k] + 1 : best;
+				best = d[i][k - 1] + 1 < best ? d[i][k - 1] + 1 : best;
+			}
+			if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] &&
+			    d[i - 2][k - 2] + 1 < best)
+				best = d[i - 2][k - 2] + 1;
+			d[i][k] = best;
+		}
+	return d[n][m];
+}
+
+/* The long option that is nearest to a word, or NULL. */
+static const char *nearest_option(const char *word)
+{
+	const char *nearest = NULL;
+	size_t least = 3;
+
+	for (const struct option_row *row = option_rows; row->name != NULL; row++) {
+		size_t far = word_distance(word, row->name);
+
+		if (far >= least)
+			continue;
+		least = far;
+		nearest = row->name;
+	}
+	return nearest;
+}
+
+static int complain_option(const char *word, struct lw_err *err)
+{
+	LW_AUTO(lw_free) char *name = lw_strndup(word, strcspn(word, "="));
+	const char *nearest = strncmp(name, "--", 2) == 0 ? nearest_option(name + 2) : NULL;
+
+	if (nearest == NULL)
+		return lw_err_set(err, -EINVAL, "unknown option '%s'", word);
+	return lw_err_set(err, -EINVAL, "unknown option '%s' (did you mean '--%s'?)", name,
+			  nearest);
 }
 
 static bool to_number(const char *value, double *ret_number)
@@ -174,6 +227,33 @@ static int date_parse(const char *text, double *ret_seconds)
 	return -EINVAL;
 }
 
+/* "10:30": when it was that last, today or yesterday. */
+static int clock_parse(const char *text, double now, double *ret_seconds)
+{
+	static const char *const formats[] = { "%H:%M", "%H:%M:%S" };
+
+	for (size_t i = 0; i < LW_COUNT(formats); i++) {
+		time_t today = (time_t)now;
+		struct tm at, clock = { 0 };
+		const char *end = strptime(text, formats[i], &clock);
+
+		if (end == NULL || *end != '\0' || localtime_r(&today, &at) == NULL)
+			continue;
+		at.tm_hour = clock.tm_hour;
+		at.tm_min = clock.tm_min;
+		at.tm_sec = clock.tm_sec;
+		at.tm_isdst = -1;
+		*ret_seconds = (double)mktime(&at);
+		if (*ret_seconds > now) {
+			at.tm_mday--;
+			at.tm_isdst = -1;
+			*ret_seconds = (double)mktime(&at);
+		}
+		return 0;
+	}
+	return -EINVAL;
+}
+
 int moment_parse(const char *text, double now, double *ret_seconds)
 {
 	char *end;
@@ -183,6 +263,8 @@ int moment_parse(const char *text, double now, double *ret_seconds)
 		*ret_seconds = strtod(text + 1, &end);
 		return *end == '\0' && *ret_seconds < MOMENT_MOST ? 0 : -EINVAL;
 	}
+	if (clock_parse(text, now, ret_seconds) == 0)
+		return 0;
 	if (age_parse(text, &age) < 0)
 		return date_parse(text, ret_seconds);
 	*ret_seconds = now - age;
@@ -195,7 +277,7 @@ static int take_since(struct options *options, const char *value, struct lw_err 
 		return 0;
 	return lw_err_set(err, -EINVAL,
 			  "option '--since' takes a time ago (90s, 2h, 7d), a local time "
-			  "(\"2026-11-25 10:00\") or @seconds, not '%s'",
+			  "(10:00, \"2026-11-25 10:00\") or @seconds, not '%s'",
 			  value);
 }
 
@@ -329,7 +411,7 @@ static int parse_option(struct options *options, int argc, const char *const *ar
 	const struct option_row *row = option_find(word, &value);
 
 	if (row == NULL)
-		return lw_err_set(err, -EINVAL, "unknown option '%s'", word);
+		return complain_option(word, err);
 	if (row->argument == NULL && value != NULL)
 		return lw_err_set(err, -EINVAL, "option '--%s' takes no value", row->name);
 	if (row->argument != NULL && value == NULL) {

@@ -3,6 +3,7 @@
  * Called by command.c. Text that works and workers wrote is printed without control
  * characters, so that it cannot steer the terminal. Columns are counted in characters.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -39,6 +40,17 @@ struct screen screen_of(FILE *out)
 	screen.colour =
 		(plain == NULL || plain[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0;
 	return screen;
+}
+
+int print_flush(struct lw_err *err)
+{
+	int r = fflush(stdout) == 0 ? 0 : -errno;
+
+	if (r == 0 && !ferror(stdout))
+		return 0;
+	clearerr(stdout);
+	return r < 0 ? lw_err_set(err, -EIO, "cannot write: %s", strerror(-r))
+		     : lw_err_set(err, -EIO, "not everything could be written");
 }
 
 /* Two units at most. What rounds up to the next unit is said in that. */

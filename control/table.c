@@ -4,7 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define GAP 2
+#define GAP        2
+#define PIPED_MOST 60 /* columns that others are lined up behind where nothing is cut */
 
 static size_t columns_of(const uint8_t *at, size_t size)
 {
@@ -105,9 +106,11 @@ static void put_cell(struct lw_buf *out, const struct table *table, size_t colum
 {
 	size_t width = table->widths[column];
 	size_t columns = columns_of(text.data, text.size);
-	bool cut = columns > width;
+	bool wide = columns > width, cut = wide && !table->whole;
 
-	if (cut) {
+	if (wide && !cut) {
+		width = columns;
+	} else if (cut) {
 		text.size = bytes_of(text.data, text.size, width > 0 ? width - 1 : 0);
 		columns = width;
 	}
@@ -159,7 +162,11 @@ static void fit(struct table *table, size_t width)
 {
 	size_t whole;
 
-	if (width == 0)
+	table->whole = width == 0;
+	for (size_t i = 0; table->whole && i < table->column_count; i++)
+		if (table->widths[i] > PIPED_MOST)
+			table->widths[i] = PIPED_MOST;
+	if (table->whole)
 		return;
 	while (whole_width(table, true) > width && hide_next(table)) {
 	}

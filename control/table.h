@@ -25,6 +25,7 @@ struct table {
 	struct lw_buf ends; /* of size_t */
 	size_t widths[COLUMNS_MAX];
 	bool hidden[COLUMNS_MAX];
+	bool whole; /* nothing is cut: what is very wide stands out */
 };
 
 #define TABLE_AUTO __attribute__((cleanup(table_done))) struct table

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "config.h"
 
@@ -121,12 +122,12 @@ int config_parse_signal(const char *text)
 	char *end;
 	long number;
 
-	if (strncmp(text, "SIG", 3) == 0)
+	if (strncasecmp(text, "SIG", 3) == 0)
 		text += 3;
 	for (int sig = 1; sig < 65; sig++) {
 		const char *name = sigabbrev_np(sig);
 
-		if (name != NULL && strcmp(name, text) == 0)
+		if (name != NULL && strcasecmp(name, text) == 0)
 			return sig;
 	}
 	if (!isdigit((unsigned char)text[0]))

@@ -165,6 +165,8 @@ static int lua_work(lua_State *L)
 		flow_raise(
 			L,
 			"the name of a work is text of 1 to 255 bytes without control characters");
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) /* in no path, nor address */
+		flow_raise(L, "'%s' cannot be the name of a work", name);
 	if (flow->loading && flow->open_work != NULL)
 		flow_raise(L, "work '%s' has no settings (write work \"%s\" { ... })",
 			   flow->open_work, flow->open_work);

@@ -81,7 +81,7 @@ static int take_option(int option, const char *word, struct options *options)
 		return -1;
 	case LOG_LEVEL:
 		if (lw_log_level_parse(optarg) < 0)
-			return refuse("unknown log level", optarg);
+			return refuse("unknown log level (error, warning, info or debug)", optarg);
 		lw_log_set_level((enum lw_log_level)lw_log_level_parse(optarg));
 		return -1;
 	case LOG_FORMAT:

@@ -294,6 +294,49 @@ TEST(a_failed_call_that_is_forgotten_is_in_no_trouble)
 	rig_down(proc);
 }
 
+static struct rig_answer ctl_to(const char *file, const char *words)
+{
+	struct rig_proc *proc = rig_spawn(
+		"sh", "-c", rig_format("exec " LW_BIN "/lwctl %s >%s", words, file), NULL);
+	struct rig_answer answer = { .status = rig_exit(proc) };
+
+	answer.err = rig_text(proc, RIG_ERR);
+	return answer;
+}
+
+TEST(what_cannot_be_printed_is_said_and_fails)
+{
+	static const char *const verbs[] = { "status",      "works --json", "runs --json",
+					     "logs -n all", "logs -f",      "events --after 1.1",
+					     "help",        "show 1",       "logs --json" };
+	struct rig_proc *proc = work_with("cache_calls = true");
+	char text[100001];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	(void)rig_run("job", rig_format("{\"value\": 2, \"text\": \"%s\"}", text));
+	for (size_t i = 0; i < LW_COUNT(verbs); i++) {
+		struct rig_answer answer = ctl_to("/dev/full", verbs[i]);
+
+		printf("%s\n", verbs[i]);
+		CHECK_INT(answer.status, 1);
+		CHECK(strstr(answer.err, "lwctl: cannot write: ") != NULL ||
+		      strstr(answer.err, "lwctl: not everything could be written") != NULL);
+	}
+	rig_down(proc);
+}
+
+TEST(who_follows_for_nobody_ends)
+{
+	struct rig_proc *proc = work_with("cache_calls = true"), *gone[2];
+
+	gone[0] = rig_spawn("sh", "-c", LW_BIN "/lwctl events | exec sleep 0.1", NULL);
+	gone[1] = rig_spawn("sh", "-c", LW_BIN "/lwctl logs -f | exec sleep 0.1", NULL);
+	for (size_t i = 0; i < LW_COUNT(gone); i++)
+		CHECK_INT(rig_exit(gone[i]), 0);
+	rig_down(proc);
+}
+
 TEST(runs_are_listed_newest_first)
 {
 	struct rig_proc *proc = work_with("cache_calls = true");

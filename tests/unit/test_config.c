@@ -135,6 +135,8 @@ Test(config, an_error_names_file_line_key_and_what_was_meant)
 		{ "work 'a\\xc2\\x9b2J' { command = { 'true' } }",
 		  "app.conf:1: the name of a work is text of 1 to 255 bytes without control "
 		  "characters" },
+		{ "work '..' { command = { 'true' } }",
+		  "app.conf:1: '..' cannot be the name of a work" },
 		{ "work {}", "app.conf:1: work wants a name (write work \"name\" { ... })" },
 		{ "app { intervall = 1 }",
 		  "app.conf:1: app: unknown option 'intervall' (did you mean 'interval'?)" },

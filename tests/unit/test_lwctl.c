@@ -108,11 +108,12 @@ Test(lwctl, a_moment_is_a_time_ago_a_local_time_or_seconds)
 		{ "500ms", 1e9 - 0.5 }, { "30m", 1e9 - 1800 },
 		{ "@0", 0 }, { "@1764000000.25", 1764000000.25 },
 		{ "2026-11-25 10:00", 1795597200 }, { "2026-11-25T10:00:01", 1795597201 },
+		{ "03:00", 999997200 }, { "03:46:40", 1e9 }, { "10:00", 1e9 - 64000 }, /* yesterday */
 		{ "2026-11-25", 1795561200 }, { "2026-07-01 10:00", 1782892800 },
 	};
 	static const char *const wrong[] = { "", "2", "h", "-2h", "+2h", "2w", "2h ", "@", "@-1", "@x",
 					     "@1e99", "2026-02-30", "2026-13-01", "2026-11-25 25:00",
-					     "2026-11-25 10", "10:00", "1e9d", "nan", "inf" };
+					     "2026-11-25 10", "25:00", "10:60", "10:", "1e9d", "nan", "inf" };
 	/* clang-format on */
 
 	setenv("TZ", "Europe/Berlin", 1);
@@ -502,6 +503,9 @@ Test(lwctl, exit_status_tells_usage_from_no_supervisor)
 		{ { "lwctl", "help", "run" }, LWCTL_DONE },
 		{ { "lwctl", "kill", "--help" }, LWCTL_DONE },
 		{ { "lwctl", "--version" }, LWCTL_DONE },
+		{ { "lwctl", "help", "--json" }, LWCTL_DONE },
+		{ { "lwctl", "completion", "bash", "--json" }, LWCTL_USAGE },
+		{ { "lwctl", "status", "--wtach" }, LWCTL_USAGE },
 		{ { "lwctl", "status", "--socket", "/nonexistent/x.sock" }, LWCTL_NO_SUPERVISOR },
 		{ { "lwctl", "status", "-c", "/tmp/no-such-app.conf" }, LWCTL_NO_SUPERVISOR },
 	};
@@ -627,6 +631,24 @@ Test(lwctl, a_narrow_terminal_costs_notes_then_names_then_columns_and_never_pids
 				cr_expect_leq(columns_of(line), rows[i].width, "%s", line);
 		}
 	}
+}
+
+/* One long cell does not make every line as long. */
+Test(lwctl, where_nothing_is_cut_only_what_is_wide_stands_out)
+{
+	char wide[1001], *text, *end;
+	LW_AUTO(lw_free) char *json = NULL;
+
+	memset(wide, 'x', sizeof(wide) - 1);
+	wide[sizeof(wide) - 1] = '\0';
+	json = lw_format("{\"columns\":[\"name\",\"stage\"],\"works\":[[\"%s\",\"failed\"],"
+			 "[\"b\",\"failed\"]]}",
+			 wide);
+	text = printed(0, false, json);
+	end = strrchr(text, 'b');
+	cr_expect_not_null(strstr(text, wide), "%s", text);
+	cr_expect_lt(strlen(end), 150, "%s", end);
+	lw_free(text);
 }
 
 Test(lwctl, colours_are_printed_only_when_asked_for)
