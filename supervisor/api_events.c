@@ -180,8 +180,10 @@ static bool parse_place(const struct app *app, const char *text, uint64_t *ret_s
 		if (first != (unsigned long long)app->started)
 			return false;
 	}
+	if (*end != '\0' || second > events_last(app->events))
+		return false;
 	*ret_seq = second;
-	return *end == '\0' && second <= events_last(app->events);
+	return true;
 }
 
 void api_do_events(struct ask *ask)

@@ -324,18 +324,23 @@ TEST(who_comes_again_gets_what_he_missed)
 
 TEST(a_place_that_nobody_knows_is_a_gap)
 {
-	static const char *const places[] = { "1.5", "x",  "99999999999999999999",
-					      "-1",  "5.", "1.2.3" };
+	static const char *const places[] = { "1.5",      "x",  "99999999999999999999",
+					      "99999999", "-1", "5.",
+					      "1.2.3" };
 	struct rig_proc *proc = rig_up(CONF, NULL);
 
 	for (size_t i = 0; i < LW_COUNT(places); i++) {
 		struct stream stream = follow_from(places[i]);
 		struct event event;
+		double last;
 
-		CHECK_TEXT(next(&stream).kind, "hello");
+		event = next(&stream);
+		CHECK_TEXT(event.kind, "hello");
+		last = rig_number(event.data, "seq");
 		event = next(&stream);
 		CHECK_TEXT(event.kind, "gap");
 		CHECK(json_is_null(rig_at(event.data, "missed")));
+		CHECK_INT(rig_number(event.data, "seq"), last);
 		leave(&stream);
 	}
 	rig_down(proc);
