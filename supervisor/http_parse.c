@@ -41,6 +41,11 @@ const char *http_status_text(int status)
 	return "Error";
 }
 
+bool http_only_reads(const struct http_head *head)
+{
+	return strcmp(head->method, "GET") == 0 || strcmp(head->method, "HEAD") == 0;
+}
+
 void http_head_done(struct http_head *head)
 {
 	lw_free(head->method);

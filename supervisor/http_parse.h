@@ -30,6 +30,8 @@ struct http_head {
 	const char *if_none_match, *last_event_id;
 };
 void http_head_done(struct http_head *head);
+bool http_only_reads(
+	const struct http_head *head); /* GET, or HEAD, to which http.c answers without a body */
 
 /* Reads one head. The number of bytes it takes, 0 when it is not whole yet (*seen: bytes that
  * need not be searched again; 0 at first), or minus the HTTP status with a sentence. */

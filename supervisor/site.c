@@ -197,10 +197,10 @@ void site_serve(struct http_request *request)
 			 NULL);
 		return;
 	}
-	if (strcmp(request->head.method, "GET") != 0) {
-		message = lw_format("'%.200s' does not take %.20s, but GET", request->head.path,
-				    request->head.method);
-		api_fail_method(request, "GET", message);
+	if (!http_only_reads(&request->head)) {
+		message = lw_format("'%.200s' does not take %.20s, but GET and HEAD",
+				    request->head.path, request->head.method);
+		api_fail_method(request, "GET, HEAD", message);
 		return;
 	}
 	row->serve(request);

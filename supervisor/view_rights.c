@@ -164,7 +164,7 @@ int view_judge(const struct view_rights *rights, const struct http_head *head, b
 		opens = head->cookie != NULL && cookie_opens(rights, head->cookie);
 	if (!opens)
 		return lw_err_set(err, -401, "this needs the token of the supervisor");
-	if (head->authorization == NULL && head->origin == NULL && strcmp(head->method, "GET") != 0)
+	if (head->authorization == NULL && head->origin == NULL && !http_only_reads(head))
 		return lw_err_set(err, -403, "a request that changes something says its Origin");
 	return 0;
 }

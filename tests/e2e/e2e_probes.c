@@ -219,7 +219,7 @@ TEST(other_methods_and_paths_are_told_what_there_is)
 	struct rig_answer answer = rig_http("POST", "/metrics", "");
 
 	CHECK_INT(answer.status, 405);
-	CHECK_HAS(answer.err, "Allow: GET\r\n");
+	CHECK_HAS(answer.err, "Allow: GET, HEAD\r\n");
 	CHECK_INT(get("/metric").status, 404);
 	CHECK_INT(get("/healthz/").status, 404);
 	rig_down(proc);

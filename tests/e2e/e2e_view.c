@@ -406,7 +406,10 @@ TEST(an_answer_to_head_has_no_body)
 				      port, port);
 
 	say(fd, both, strlen(both));
-	CHECK_HAS(hear(fd), "\r\n\r\nHTTP/1.1 200 OK\r\n"); /* behind the head at once */
+	both = hear(fd);
+	CHECK_HAS(both, "\r\n\r\nHTTP/1.1 200 OK\r\n"); /* behind the head at once */
+	CHECK(strncmp(both, "HTTP/1.1 200 OK\r\n", 17) == 0);
+	CHECK_HAS(both, "Content-Length: 3\r\n");
 	rig_down(proc);
 }
 
