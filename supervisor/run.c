@@ -9,8 +9,8 @@
 #include "store.h"
 
 #define FORM_INLINE  64 /* canonical forms up to this many bytes lie behind the run */
-#define ENDING_SHIFT 3  /* above the flags of a row: how the attempt was being ended */
-#define FLAGS_MASK   ((1 << ENDING_SHIFT) - 1)
+#define ENDING_SHIFT 3  /* between the flags of a row, two bits: how the attempt was being ended */
+#define FLAGS_MASK   (((1 << ENDING_SHIFT) - 1) | STORE_RUN_FATAL)
 #define PAST_MOST    (RUN_STATUSES - 4) /* statuses of earlier attempts: room for one more attempt */
 
 const char *stage_name(enum stage stage)

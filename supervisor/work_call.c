@@ -66,13 +66,15 @@ static void remember(struct work *work, struct run *run, struct memo *known)
 {
 	struct cache *cache = work->app->cache;
 	struct lw_slice form = { run->form, run->form_size };
+	bool fatal = known != NULL && known->fatal; /* a retry that fails leaves it in the way */
 
 	work_forget_memo(work, known);
 	run->memo = cache_put(cache, run->key, form, run->id);
+	run->memo->fatal = fatal;
 	run->memo->work = work->row;
 	run->memo->stage = run->stage;
 	run->memo->live = run;
-	run->flags = STORE_RUN_KEPT;
+	run->flags = (uint8_t)(STORE_RUN_KEPT | (fatal ? STORE_RUN_FATAL : 0));
 }
 
 /* A run that is not wanted any more, and that no process has, is forgotten. */
@@ -295,7 +297,8 @@ static void drop_tentative(struct work *work, const struct memo *by)
 
 bool work_is_in_the_way(const struct work *work, const struct memo *memo)
 {
-	return memo->fatal && work->config->raise_exception && !work->config->parallel;
+	return memo->fatal && (memo->stage == STAGE_FAILED || memo->stage == STAGE_STOPPED) &&
+	       work->config->raise_exception && !work->config->parallel;
 }
 
 /* The flow hears of the end of a run: a failure is raised by the first answer alone, and what was
@@ -308,7 +311,7 @@ static void deliver(struct work *work, struct memo *memo, struct answer *answer)
 		return;
 	answer->raises =
 		memo->undelivered && answer->why == WHY_FAILED && work->config->raise_exception;
-	answer->ends_pass = answer->why == WHY_FAILED && work_is_in_the_way(work, memo);
+	answer->ends_pass = answer->decision == DECISION_HELD && work_is_in_the_way(work, memo);
 	if (memo->undelivered && answer->why == WHY_FAILED) {
 		memo->undelivered = false;
 		journal_flags(app->journal, runs_find(app->runs, memo->run), memo->run,
@@ -465,7 +468,8 @@ int work_explain(struct work *work, struct lw_slice call, struct answer *ret_ans
 			return -EIO;
 	}
 	work_print_why(work, asked.why, run, asked.form, reason);
-	if (asked.why == WHY_FAILED && work_is_in_the_way(work, asked.memo))
+	if (asked.decision == DECISION_HELD && asked.memo != NULL &&
+	    work_is_in_the_way(work, asked.memo))
 		lw_buf_printf(reason, "; the flow waits here");
 	if (asked.decision == DECISION_RUN ||
 	    (asked.decision == DECISION_JOIN && ret_answer->stage == STAGE_PENDING))

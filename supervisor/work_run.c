@@ -69,12 +69,14 @@ static void memo_over(struct work *work, struct run *run)
 	if (memo == NULL)
 		return;
 	memo->undelivered = run->stage == STAGE_FAILED && is_news(work, run);
+	memo->fatal = memo->fatal && run->stage != STAGE_SUCCEEDED;
 	memo->took = run->started > 0 && run->ended > run->started
 			     ? (float)(run->ended - run->started) / 1e6f
 			     : 0;
 	memo->ended = run->ended;
 	run->flags = (uint8_t)(STORE_RUN_KEPT | (memo->undelivered ? STORE_RUN_UNDELIVERED : 0) |
-			       (memo->forget ? STORE_RUN_FORGET : 0));
+			       (memo->forget ? STORE_RUN_FORGET : 0) |
+			       (memo->fatal ? STORE_RUN_FATAL : 0));
 	run->memo = NULL;
 	if (!is_remembered(work, run, memo))
 		work_forget_memo(work, memo);
@@ -329,6 +331,7 @@ void work_restore_run(struct work *work, struct run *run, struct worker *worker)
 		run->memo->work = work->row;
 		run->memo->stage = run->stage;
 		run->memo->forget = (run->flags & STORE_RUN_FORGET) != 0;
+		run->memo->fatal = (run->flags & STORE_RUN_FATAL) != 0;
 		run->memo->live = run;
 	}
 	if (run->id > work->latest.run)

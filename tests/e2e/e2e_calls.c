@@ -266,6 +266,7 @@ static const char *app_of_two(const char *first)
 TEST(what_ended_the_app_is_in_the_way_of_its_flow_until_it_is_retried)
 {
 	struct rig_proc *proc = rig_supervisor(app_of_two("job:run()"), "--no-prefix", NULL);
+	double passes;
 
 	CHECK_INT(rig_exit(proc), 1);
 	proc = rig_supervisor(NULL, "--no-prefix", "--drain", NULL);
@@ -273,6 +274,15 @@ TEST(what_ended_the_app_is_in_the_way_of_its_flow_until_it_is_retried)
 	CHECK_LINES(proc, RIG_OUT, "second ran", 0);
 	proc = rig_up(NULL, "--no-prefix", NULL);
 	rig_line(proc, RIG_ERR, "the flow does not go past the one that ended the app");
+	AWAIT(rig_number(rig_status(), "app.passes") >= 3);
+	CHECK_TEXT(rig_string(rig_work("second"), "stage"), "not_started");
+	CHECK_HAS(rig_ctl("explain", "job", NULL).out, "; the flow waits here");
+	/* So it does when it fails again, also over another restart. */
+	CHECK_INT(rig_ctl("retry", "job", "[]", "--wait", NULL).status, 1);
+	passes = rig_number(rig_status(), "app.passes");
+	AWAIT(rig_number(rig_status(), "app.passes") >= passes + 2);
+	rig_down(proc);
+	proc = rig_up(NULL, "--no-prefix", NULL);
 	AWAIT(rig_number(rig_status(), "app.passes") >= 3);
 	CHECK_TEXT(rig_string(rig_work("second"), "stage"), "not_started");
 	CHECK_HAS(rig_ctl("explain", "job", NULL).out, "; the flow waits here");

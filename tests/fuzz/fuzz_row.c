@@ -12,7 +12,7 @@
 #include "store.h"
 #include "work.h"
 
-#define FLAGS_OF_A_RUN 0x1f /* STORE_RUN_*, and how its attempt was being ended */
+#define FLAGS_OF_A_RUN 0x3f /* STORE_RUN_*, and how its attempt was being ended */
 
 static struct lw_slice bytes_of(const struct run_row *row, struct lw_buf *out)
 {
