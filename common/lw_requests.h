@@ -126,6 +126,8 @@ enum lw_rights { LW_ANYONE, LW_OPERATOR };
 	V("GET",   "logs",            ANYONE,   all_logs,    LW_BODY_NONE, LW_QUERY_LOGS, \
 	  logs, "[WORK]", logs, \
 	  "show what a work has printed, or all works, the flow and the supervisor") \
+	R("GET",   "skips",           ANYONE,   skips,       LW_BODY_NONE, LW_QUERY_NONE, \
+	  "how many calls of each work were skipped in each minute of the last hour") \
 	V("GET",   "state",           ANYONE,   read_state,  LW_BODY_NONE, LW_QUERY_NONE, \
 	  state, "[PATCH...]", state, \
 	  "show the flow's state, or change it: JSON merge patch or name=value") \

@@ -151,6 +151,44 @@ void api_do_show(struct ask *ask)
 	api_answer(ask->request, &out);
 }
 
+static void describe_skips(const struct work *work, int64_t at, struct lw_buf *out)
+{
+	uint32_t counts[SKIPS_KEPT];
+
+	if (!skips_list(work->skips, at, counts))
+		return;
+	js_any_key(out, work->config->name);
+	js_open(out, '{');
+	js_key(out, "hits");
+	js_count(out, work->hits);
+	js_key(out, "skips");
+	js_open(out, '[');
+	for (size_t i = 0; i < SKIPS_KEPT; i++)
+		js_count(out, counts[i]);
+	js_close(out, ']');
+	js_close(out, '}');
+}
+
+void api_do_skips(struct ask *ask)
+{
+	const int64_t at = loop_wall(ask->app->loop);
+	LW_AUTO_BUF out = { 0 };
+
+	js_open(&out, '{');
+	js_key(&out, "every");
+	js_int(&out, SKIPS_MINUTE / 1000000);
+	js_key(&out, "from");
+	js_time(&out, skips_from(at));
+	js_key(&out, "works");
+	js_open(&out, '{');
+	for (size_t i = 0; i < ask->app->work_count; i++)
+		if (app_shows(ask->app->works[i]))
+			describe_skips(ask->app->works[i], at, &out);
+	js_close(&out, '}');
+	js_close(&out, '}');
+	api_answer(ask->request, &out);
+}
+
 void api_do_read_state(struct ask *ask)
 {
 	LW_AUTO_BUF out = { 0 };

@@ -288,6 +288,7 @@ void work_free(struct work *work)
 	state_done(&work->state);
 	pause_done(&work->pause);
 	calls_free(work->calls);
+	skips_free(work->skips);
 	lw_buf_done(&work->head);
 	work_config_free(work->config);
 	free(work);

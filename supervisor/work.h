@@ -13,6 +13,7 @@
 #include "histogram.h"
 #include "pause.h"
 #include "run.h"
+#include "skips.h"
 #include "state.h"
 #include "worker.h"
 
@@ -48,6 +49,7 @@ struct work {
 	uint64_t recent[WORK_RECENT]; /* runs made most recently, a ring; 0: none */
 	size_t recent_at;
 	struct calls *calls;           /* the latest ones, hits and all */
+	struct skips *skips;           /* hits of the last hour */
 	int64_t rank_first, rank_last; /* given to runs at the head and the end of the queue */
 	bool speaks_of_ready;          /* a process of it has said whether it is ready */
 	struct pause pause;            /* nothing is taken from the queue */

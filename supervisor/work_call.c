@@ -244,6 +244,7 @@ static void count_answer(struct work *work, const struct asked *asked)
 	switch (asked->decision) {
 	case DECISION_HIT:
 		work->hits++;
+		skips_note(&work->skips, loop_wall(work->app->loop));
 		work->saved += (int64_t)(asked->memo->took * 1e6f);
 		break;
 	case DECISION_JOIN:
