@@ -187,6 +187,7 @@ const state = {
   app: null,
   works: [],
   seen: 0,            // when the two were so
+  away: true,         // nobody has looked for a while: calls were skipped unseen
   started: null,      // of the supervisor whose events are read
   lastEvent: '',      // where to go on
   filter: { text: '', only: 'all' },
@@ -207,7 +208,7 @@ const isOver = (stage) => stage === 'succeeded' || stage === 'failed' || stage =
 function laneOf(work) {
   let lane = record.lanes.get(work);
   if (lane === undefined) {
-    lane = { runs: [], sorted: true, skips: [], from: Infinity, oldest: Infinity };
+    lane = { runs: [], sorted: true, skips: [], hits: null, from: Infinity, oldest: Infinity };
     record.lanes.set(work, lane);
   }
   return lane;
@@ -257,22 +258,38 @@ function limitRecord() {
   record.from = record.runs.get(record.oldest)?.created ?? now();
 }
 
-/* Skipped calls are counted, not listed: a mark says how many between two looks. */
-function noteSkips(work, at, calls) {
-  const skips = laneOf(work).skips;
-  if (skips.some((skip) => Math.abs(skip.at - at) < 0.5)) return;
-  skips.push({ at, calls });
-  if (skips.length > 2000) skips.splice(0, 500);
+/* Skipped calls are counted, not listed: a mark says how many between two looks. `hits` of a lane
+ * are those that have marks, or had none to get: each gets one once, whoever tells of it first. */
+function noteSkips(work, at, hits) {
+  const lane = laneOf(work);
+  if (lane.hits !== null && hits > lane.hits) lane.skips.push({ at, half: 0, calls: hits - lane.hits });
+  lane.hits = Math.max(lane.hits ?? 0, hits);
+  if (lane.skips.length > 2000) lane.skips.splice(0, 500);
+}
+
+/* The last hour as the supervisor has counted it, a mark a minute, instead of what was seen of it. */
+function takeSkips({ every, from, works }) {
+  const end = now();
+  for (const lane of record.lanes.values()) lane.skips = lane.skips.filter((skip) => skip.at < from);
+  for (const [name, { hits, skips }] of Object.entries(works)) {
+    const lane = laneOf(name);
+    lane.hits = hits;
+    skips.forEach((calls, i) => {
+      const start = from + i * every, half = Math.min(every, Math.max(0, end - start)) / 2;
+      if (calls > 0) lane.skips.push({ at: start + half, half, calls });
+    });
+  }
 }
 
 function takeStatus({ app, works }) {
   const at = app.started + app.uptime;
-  const before = state.app?.started === app.started ? new Map(state.works.map((work) => [work.name, work])) : new Map();
+  const same = state.app?.started === app.started;
+  const before = new Map(same ? state.works.map((work) => [work.name, work]) : []);
   state.skew = at - Date.now() / 1000;
+  if (!same) for (const lane of record.lanes.values()) lane.hits = null;
   for (const work of works) {
-    const old = before.get(work.name);
-    if (old !== undefined && (work.hits ?? 0) > (old.hits ?? 0)) noteSkips(work.name, at, work.hits - (old.hits ?? 0));
-    work.load = loadOf(old, work, at - state.seen);
+    noteSkips(work.name, at, work.hits ?? 0);
+    work.load = loadOf(before.get(work.name), work, at - state.seen);
   }
   Object.assign(state, { app, works, seen: at });
   tellNews();
@@ -333,6 +350,10 @@ const reads = {
       chooseWindow(runs.at(-1)?.created ?? now());
     }
     runs.forEach(keepRun);
+  },
+  async skips() {
+    takeSkips(await api('GET', 'skips'));
+    state.away = false;
   },
 };
 
@@ -451,7 +472,7 @@ function closeEvents() {
 function anew() {
   state.lastEvent = '';
   forgetRecord();
-  readNow('status', 'runs', ...view.needs);
+  readNow('status', 'skips', 'runs', ...view.needs);
 }
 
 /* ---- lost and found ------------------------------------------------------------------------------ */
@@ -465,10 +486,9 @@ async function connect() {
   await readNow('status');
   if (state.link !== 'live') return;
   openEvents();
-  if (wasLost) {
-    await readNow('runs', ...view.needs);
-    view.onFound?.();
-  }
+  const missed = [...(state.away || wasLost ? ['skips'] : []), ...(wasLost ? ['runs', ...view.needs] : [])];
+  if (missed.length > 0) await readNow(...missed);
+  if (wasLost) view.onFound?.();
 }
 
 function lose() {
@@ -491,6 +511,7 @@ function deny() {
 
 function onVisibility() {
   if (document.hidden) {
+    state.away = true;
     closeEvents();
     clearTimeout(retryTimer);
     view.pause?.();
@@ -741,11 +762,18 @@ function drawSkips(pen, skips, width, height, end) {
     const x = Math.round(width - (end - skip.at) / state.window * width);
     if (x < 0) continue;
     calls += skip.calls;
+    drawSpan(pen, x, skip.half / state.window * width, height);
     if (x - last < 4) continue;
     pen.fillRect(x - 2, height - 6, 2, 6);
     last = x;
   }
   return calls;
+}
+
+/* The time that a mark speaks of, where that is long enough to be seen. */
+function drawSpan(pen, x, half, height) {
+  const left = Math.max(0, Math.round(x - half));
+  if (half > 4) pen.fillRect(left, height - 2, Math.round(x + half) - left - 2, 2);
 }
 
 /* What lies under the pointer: a run, else a mark of skipped calls. */
@@ -760,15 +788,20 @@ function laneHit(canvas, name, event) {
     if (far <= least) [best, least] = [run, far];
   }
   const at = end - (width - x) / width * state.window;
-  const skip = laneOf(name).skips.findLast((mark) => Math.abs(mark.at - at) * width / state.window < 5);
+  const skip = laneOf(name).skips.findLast((mark) => Math.abs(mark.at - at) < Math.max(mark.half, 5 * state.window / width));
   return event.clientY - box.top > box.height - 9 && skip ? { skip } : best ? { run: best } : skip ? { skip } : null;
 }
 
 function laneTip(hit) {
-  if (hit.skip) return `${count(hit.skip.calls, 'call')} skipped: nothing had changed\n${clockForm.format(hit.skip.at * 1000)}`;
+  if (hit.skip) return skipTip(hit.skip);
   const { run } = hit;
   const took = run.started && run.ended ? `, took ${span(run.ended - run.started)}` : '';
   return `run ${run.id} ${run.stage}${took}\n${dayForm.format((run.started ?? run.created) * 1000)}${run.call ? `\n${run.call}` : ''}`;
+}
+
+function skipTip({ at, half, calls }) {
+  const times = half > 0 ? [at - half, at + half] : [at];
+  return `${count(calls, 'call')} skipped: nothing had changed\n${times.map((time) => clockForm.format(time * 1000)).join(' – ')}`;
 }
 
 function laneCanvas(nameOf, kind = '') {
@@ -1082,8 +1115,7 @@ function workView(name) {
     here.work = await api('GET', workPath(name, '?usage=true'));
     here.work.load = loadOf(old && { usage: old.usage, load: old.load }, here.work, at - here.at);
     here.at = at;
-    for (const call of here.work.calls ?? [])
-      if (call.decision === 'hit' && call.at) noteSkips(name, call.at, 1);
+    noteSkips(name, at, here.work.hits);
   }
 
   return {

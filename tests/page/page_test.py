@@ -234,6 +234,41 @@ def test_why_a_call_ran_or_was_skipped():
         rig.browser.sees('argument 1 was "moon", is "sun"', ".facts")
 
 
+def skipped(rig, selector):
+    """How many skips a lane says it shows."""
+    label = rig.browser.js("return document.querySelector(arguments[0])?.getAttribute('aria-label') ?? ''", selector)
+    return sum(int(part.split()[0]) for part in label.split(": ", 1)[-1].split(", ") if part.endswith(" skipped"))
+
+
+def test_skips_of_before_it_was_opened_are_shown_and_each_is_counted_once():
+    with Rig(HEAD + ECHO + STILL) as rig:
+        rig.app.ask("POST", "works/echo/run", {"args": ["moon"]})
+        for _ in range(7):
+            rig.app.ask("POST", "works/echo/run", {"args": ["moon"]})
+        rig.browser.open(rig.app.address())
+        await_true("the skips", lambda: skipped(rig, ".row canvas") == 7)
+        rig.app.ask("POST", "works/echo/run", {"args": ["moon"]})
+        await_true("one more", lambda: skipped(rig, ".row canvas") == 8)
+        go(rig, "#/work/echo")
+        await_true("all of them", lambda: skipped(rig, "canvas.bars") == 8)
+        rig.app.ask("POST", "works/echo/run", {"args": ["moon"]})
+        await_true("one more", lambda: skipped(rig, "canvas.bars") == 9)
+        for _ in range(2):
+            rig.browser.do("POST", "/refresh", {})
+            await_true("the same again", lambda: skipped(rig, "canvas.bars") == 9)
+        page = rig.browser.do("GET", "/window")
+        other = rig.browser.do("POST", "/window/new", {"type": "tab"})["handle"]
+        rig.browser.do("POST", "/window", {"handle": other})
+        for _ in range(3):
+            rig.app.ask("POST", "works/echo/run", {"args": ["moon"]})
+        rig.browser.do("DELETE", "/window")
+        rig.browser.do("POST", "/window", {"handle": page})
+        await_true("those that were made unseen", lambda: skipped(rig, "canvas.bars") == 12)
+        time.sleep(2)
+        same(12, skipped(rig, "canvas.bars"))
+        same([], rig.browser.complaints())
+
+
 # ---- output --------------------------------------------------------------------------------------
 
 
