@@ -1614,7 +1614,13 @@ function lineNode(line, { named, search }) {
   }
   const who = !named ? null : line.work ? el('a', { class: 'who cut', href: workLink(line.work) }, line.work)
     : el('span', { class: 'who cut' }, line.source === 'flow' ? 'flow' : 'lw');
-  return el('div', { class: `line ${line.stream === 'err' ? 'err' : ''} ${named ? 'named' : ''}` }, at, who, text);
+  return el('div', { class: `line ${lineKind(line)} ${named ? 'named' : ''}` }, at, who, text);
+}
+
+/* The supervisor's own lines all go to one stream: how bad one is says its first word. */
+function lineKind({ source, stream, text }) {
+  if (source !== 'lw') return stream === 'err' ? 'err' : '';
+  return text.startsWith('error:') ? 'err' : text.startsWith('warning:') ? 'warn' : '';
 }
 
 /* Colours of a terminal become classes; what else it would obey is left out, what it would hide is shown. */

@@ -289,6 +289,20 @@ def test_output_is_followed_and_searched():
         rig.browser.sees("nothing", ".output")
 
 
+def test_lines_of_the_supervisor_are_errors_only_when_they_say_so():
+    dying = 'work "dying" { program = "/bin/false", restart = "never", parallel = true }\n'
+    with opened(dying + ECHO + FAILING) as rig:
+        rig.app.ask("POST", "works/echo/run", {"args": ["moon"]})
+        go(rig, "#/output")
+        rig.browser.sees("info: audit", ".output")
+        rig.browser.sees("error: work=dying", ".output .line.err")
+        rig.browser.sees("warning: work=fragile run=1 failed", ".output .line.warn")
+        rig.browser.sees("warned moon", ".output .line.err")
+        same(0, rig.browser.js("""return [...document.querySelectorAll('.output .line')].filter((line) => {
+            const first = line.querySelector('.text').textContent.split(' ')[0];
+            return first === 'info:' && line.matches('.err, .warn') || first === 'warning:' && line.matches('.err'); }).length"""))
+
+
 def test_output_begins_with_its_first_line_when_asked():
     with opened('work "count" { command = { "seq", "12000" }, parallel = true }\n' + STILL) as rig:
         rig.app.ask("POST", "works/count/run", {})
