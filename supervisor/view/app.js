@@ -63,16 +63,27 @@ function callText(call) {
   return [...(call.args ?? []).map(brief), ...named].join(', ');
 }
 
-/* JSON whose large integers stay what they are, also when they are sent back. */
+/* JSON whose large integers stay what they are: they become {"$int": "..."}, which no value of the
+ * API is but a number. */
+const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/g;
+
 function parse(text) {
-  const exact = (_key, value, context) =>
-    typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? '')
-      ? { $int: context.source } : value;
-  return /\d{16}/.test(text) ? JSON.parse(text, exact) : JSON.parse(text);
+  const exact = (token) => /^-?\d{16,}$/.test(token) && !Number.isSafeInteger(Number(token)) ? `{"$int":"${token}"}` : token;
+  return JSON.parse(/\d{16}/.test(text) ? text.replace(TOKENS, exact) : text);
+}
+
+/* The same the other way round, for who reads it and for the supervisor. */
+const EXACT = new RegExp(String.raw`\{\s*"\$int":\s*"(-?\d+)"\s*\}|${TOKENS.source}`, 'g');
+
+function write(value, space) {
+  return JSON.stringify(value, null, space).replace(EXACT, (token, integer) => {
+    if (integer !== undefined) return BigInt(integer) === BigInt.asIntN(64, BigInt(integer)) ? integer : token;
+    return /^-?\d{16,}$/.test(token) && !Number.isSafeInteger(Number(token)) ? Number(token).toExponential() : token;
+  });
 }
 
 function pretty(value) {
-  return JSON.stringify(value, null, 2);
+  return write(value, 2);
 }
 
 /* ---- nodes -------------------------------------------------------------------------------- */
@@ -312,11 +323,12 @@ class Refusal extends Error {
   }
 }
 
+/* `body`: a value, or JSON that is there already, as a text. */
 async function api(method, path, body) {
   const response = await fetch(`/api/v1/${path}`, {
     method, cache: 'no-store',
     headers: body === undefined ? {} : { 'Content-Type': 'application/json' },
-    body: body === undefined ? undefined : JSON.stringify(body),
+    body: body === undefined || typeof body === 'string' ? body : write(body),
   });
   return answerOf(response);
 }
@@ -1698,35 +1710,39 @@ async function showState() {
   await attempt(async () => showText('State of the flow', pretty(await api('GET', 'state'))));
 }
 
-/* The arguments of a call as they are written for lwctl: [..] positional, {..} or name=value named. */
-function parseCall(text) {
-  const call = {};
+/* The arguments of a call as they are written for lwctl, [..] positional, {..} or name=value named, as
+ * the JSON of a request. Values are looked at, and sent as they were written: no number of theirs
+ * goes through one of JavaScript's. */
+function callJson(text) {
+  const names = new Set(), named = [];
+  let args = null;
   let rest = text.trim();
   while (rest !== '') {
     const found = rest.match(/^[[{]/) ? jsonAhead(rest) : pairAhead(rest);
     if (found.list !== undefined) {
-      if (call.args !== undefined) throw new Error('two lists: one holds all positional arguments');
-      call.args = found.list;
+      if (args !== null) throw new Error('two lists: one holds all positional arguments');
+      args = found.list;
     }
-    for (const [name, value] of Object.entries(found.named ?? {})) {
-      if (Object.hasOwn(call.kwargs ?? {}, name)) throw new Error(`“${name}” is given twice`);
-      call.kwargs = { ...call.kwargs, [name]: value };
+    for (const name of found.names ?? []) {
+      if (names.has(name)) throw new Error(`“${name}” is given twice`);
+      names.add(name);
     }
+    if (found.names?.length > 0) named.push(found.named);
     rest = rest.slice(found.size).trimStart();
   }
-  return call;
+  return `{${[args && `"args":${args}`, named.length > 0 && `"kwargs":{${named.join(',')}}`].filter(Boolean).join(',')}}`;
 }
 
 /* The JSON list or object that the text begins with. */
 function jsonAhead(text) {
-  const size = bracketsEnd(text);
+  const size = bracketsEnd(text), json = text.slice(0, size);
   let value;
   try {
-    value = parse(text.slice(0, size));
+    value = JSON.parse(json);
   } catch (error) {
     throw new Error(`no JSON: ${error.message}`);
   }
-  return Array.isArray(value) ? { list: value, size } : { named: value, size };
+  return Array.isArray(value) ? { list: json, size } : { names: Object.keys(value), named: json.slice(1, -1), size };
 }
 
 function bracketsEnd(text) {
@@ -1743,17 +1759,18 @@ function pairAhead(text) {
   const pair = text.match(/^([A-Za-z_][\w.-]*)=/);
   if (pair === null) {
     const word = text.match(/^\S+/)[0];
-    throw new Error(`“${word}” is no argument: write [${wordValue(word)}] for a positional one, name=${word} for a named one`);
+    throw new Error(`“${word}” is no argument: write [${wordJson(word)}] for a positional one, name=${word} for a named one`);
   }
   const after = text.slice(pair[0].length);
   const size = /^[[{]/.test(after) ? bracketsEnd(after) : after.match(/^"(?:[^"\\]|\\.)*"|^\S*/)[0].length;
-  return { named: { [pair[1]]: parse(wordValue(after.slice(0, size))) }, size: pair[0].length + size };
+  return { names: [pair[1]], named: `"${pair[1]}":${wordJson(after.slice(0, size))}`, size: pair[0].length + size };
 }
 
 /* A word as JSON: what is no JSON is a text. */
-function wordValue(word) {
+function wordJson(word) {
   try {
-    return JSON.stringify(parse(word));
+    JSON.parse(word);
+    return word;
   } catch {
     return JSON.stringify(word);
   }
@@ -1786,7 +1803,7 @@ function runDialog(name, first, earlier) {
     let call;
     go.disabled = true;
     try {
-      call = parseCall(text.value);
+      call = callJson(text.value);
       const { decision, reason: why } = await api('POST', workPath(name, '/explain'), call);
       if (mine !== turn) return;
       tell(FORESEEN[decision][0], FORESEEN[decision][1], why.replace(/^(hit|held|runs): /, ''));
@@ -1798,7 +1815,8 @@ function runDialog(name, first, earlier) {
   async function make() {
     if (go.disabled) return;
     go.disabled = true;
-    const made = await attempt(() => api('POST', workPath(name, '/run?wait=false'), parseCall(text.value)));
+    const refused = (error) => tell('failed', 'It was refused', error.message);
+    const made = await attempt(() => api('POST', workPath(name, '/run?wait=false'), callJson(text.value)), refused);
     go.disabled = false;
     if (made === undefined) return;
     dialog.close('');
@@ -1813,7 +1831,7 @@ function runDialog(name, first, earlier) {
 }
 
 function writeCall({ args, kwargs }) {
-  return [args?.length > 0 ? JSON.stringify(args) : null, Object.keys(kwargs ?? {}).length > 0 ? JSON.stringify(kwargs) : null].filter(Boolean).join(' ');
+  return [args?.length > 0 ? write(args) : null, Object.keys(kwargs ?? {}).length > 0 ? write(kwargs) : null].filter(Boolean).join(' ');
 }
 
 const KEYS = [
@@ -1835,8 +1853,8 @@ function toast(text, bad = false) {
   setTimeout(() => node.remove(), bad ? 12000 : 5000);
 }
 
-/* Does something an operator asked for; what went wrong is said. */
-async function attempt(does) {
+/* Does something an operator asked for; what went wrong is said, by `refused` where there is one. */
+async function attempt(does, refused = (error) => toast(`${error.message}${error.hint ? ` (${error.hint})` : ''}`, true)) {
   try {
     return await does();
   } catch (error) {
@@ -1844,7 +1862,7 @@ async function attempt(does) {
       toast('The supervisor does not answer.', true);
       lose();
     } else if (error instanceof Refusal) {
-      toast(`${error.message}${error.hint ? ` (${error.hint})` : ''}`, true);
+      refused(error);
     } else {
       throw error;
     }
