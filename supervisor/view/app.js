@@ -1101,14 +1101,17 @@ function legend() {
 /* ---- a work ----------------------------------------------------------------------------------------------------- */
 
 function workView(name) {
-  const here = { work: null, usage: null, load: null, runs: [], more: false };
+  const here = { work: null, runs: [], more: false, gone: false };
   const head = workHead(name, here);
   const times = windowTools(() => laneOf(name), earlierRuns);
   const axis = el('canvas', { class: 'axis', 'aria-hidden': 'true' }), bars = laneCanvas(() => name, 'bars');
   const calls = callsPanel(here), list = runsPanel(here, earlierRuns), processes = processesPanel(here);
   const counts = countsPanel(here), values = statePanel(here), statuses = statusesPanel(here);
   const panels = [calls, list, processes, counts, values, statuses];
-  const output = outputPanel({ path: workPath(name, '/logs'), follow: true });
+  const output = outputPanel({ path: workPath(name, '/logs'), follow: true, later: true });
+  const lane = el('section', { class: 'card lane', hidden: true }, el('div', { class: 'tools' }, el('h2', {}, 'Runs over time'), el('div', { class: 'right' }, times.earlier, times.choice)), axis, bars);
+  const body = columns([calls, list, processes, counts], [output, values, statuses]);
+  body.hidden = true;
 
   async function readList(before) {
     const limit = before ? 200 : 50;
@@ -1128,29 +1131,43 @@ function workView(name) {
     here.work.load = loadOf(old && { usage: old.usage, load: old.load }, here.work, at - here.at);
     here.at = at;
     noteSkips(name, at, here.work.hits);
+    if (lane.hidden) await show();
+  }
+  /* Nothing is asked for, and nothing is shown, of a work that may not be there. */
+  async function show() {
+    here.gone = lane.hidden = body.hidden = false;
+    output.restart();
+    await readList();
+  }
+  function refused(error) {
+    if (error.status === 404) {
+      output.stop();
+      here.work = null;
+      here.gone = lane.hidden = body.hidden = true;
+    }
+    head.refused(error, here.gone);
   }
 
   return {
-    nodes: [head.node, el('section', { class: 'card lane' }, el('div', { class: 'tools' }, el('h2', {}, 'Runs over time'), el('div', { class: 'right' }, times.earlier, times.choice)), axis, bars),
-      columns([calls, list, processes, counts], [output, values, statuses])],
+    nodes: [head.node, lane, body],
     title: () => name,
-    needs: ['work', 'list'],
-    polls: ['work'],
-    reads: { work: readWork, list: () => readList() },
-    refused: head.refused,
+    get needs() { return lane.hidden ? ['work'] : ['work', 'list']; },
+    get polls() { return here.gone ? [] : ['work']; },
+    reads: { work: readWork, list: async () => { if (!lane.hidden) await readList(); } },
+    refused,
     search: output.search,
     action: head.action,
     onRun(event) { if (event.work === name) want('work', 'list'); },
     onWork(event) { if (event.work === name) want('work'); },
-    onFound: output.restart,
+    onFound() { if (!lane.hidden) output.restart(); },
     pause: output.stop,
     leave: output.stop,
-    toggleFollow: output.toggleFollow,
+    toggleFollow() { if (!lane.hidden) output.toggleFollow(); },
     update() {
+      if (here.work === null) return;
       times.update();
       drawAxis(axis);
       drawLane(bars, name);
-      if (here.work === null) return;
       head.update();
       panels.forEach((one) => one.update());
     },
@@ -1190,8 +1207,12 @@ function workHead(name, here) {
       const i = WORK_BUTTONS.findIndex(([action]) => action === wanted);
       if (here.work !== null && !buttons[i].hidden && !buttons[i].disabled) buttons[i].click();
     },
-    refused(error) {
+    refused(error, gone) {
       setText(says, `${error.message}${error.hint ? ` (${error.hint})` : ''}`);
+      if (!gone) return;
+      setGlyph(mark, 'not_started');
+      setClass(says, 'says');
+      setHidden(bar, true);
     },
     update() {
       const { work } = here, face = faceOf(work);
@@ -1502,8 +1523,9 @@ function runFacts(here) {
 const LINES_MOST = 5000, LINES_SHOWN = 500, CHUNK = 200, TEXT_MOST = 4096;
 
 /* What works printed. It follows, or goes from the first line and then waits to be asked for more:
- * who does not read on holds up the sender, nobody keeps what is not shown. */
-function outputPanel({ path, query = {}, follow, named = false, tall = false }) {
+ * who does not read on holds up the sender, nobody keeps what is not shown. `later`: it begins with
+ * the first restart(). */
+function outputPanel({ path, query = {}, follow, named = false, tall = false, later = false }) {
   const here = { follow, fromStart: false, search: '', stream: '', abort: null, total: 0, waiting: null };
   const lines = el('div', { class: 'lines', tabindex: 0, role: 'log', 'aria-live': 'off', 'aria-label': 'Output' });
   const search = el('input', { type: 'search', placeholder: 'Search', 'aria-label': 'Search the output' });
@@ -1576,7 +1598,7 @@ function outputPanel({ path, query = {}, follow, named = false, tall = false }) 
       setHidden(more, true);
     }
   }
-  restart();
+  if (!later) restart();
   return { node, search, stop, restart, toggleFollow };
 }
 

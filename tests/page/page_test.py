@@ -115,6 +115,22 @@ def test_an_unknown_work_or_run_is_told_of():
         same([], [line for line in rig.browser.complaints() if "404" not in line and "400" not in line])
 
 
+def test_of_a_work_that_is_not_there_nothing_more_is_asked():
+    with opened(ECHO + STILL) as rig:
+        rig.browser.js("""window.asked = []; const before = window.fetch;
+            window.fetch = (...all) => { window.asked.push(all[0]); return before(...all); };""")
+        go(rig, "#/work/ecko")
+        rig.browser.sees("no work 'ecko'", "main")
+        time.sleep(6)
+        same(["/api/v1/works/ecko?usage=true"], rig.browser.js("return window.asked.filter((url) => url.includes('ecko'))"))
+        same("← All works ecko no work 'ecko' (did you mean 'echo'?)", rig.browser.words("main"))
+        same(1, len(rig.browser.complaints()))
+        rig.browser.click(".back")
+        rig.browser.click(".row a")
+        rig.browser.sees("was not called yet", ".says")
+        rig.browser.button("Follow")
+
+
 # ---- steering ------------------------------------------------------------------------------------
 
 
