@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "job.h"
+#include "lw_nearest.h"
 #include "verbs.h"
 
 static int do_completion(struct job *job);
@@ -68,23 +69,28 @@ static int options_of(const struct command *command)
 	return options;
 }
 
+static const char *next_verb(const void *context, size_t i)
+{
+	(void)context;
+	return i < LW_COUNT(commands) ? commands[i].verb : NULL;
+}
+
+/* The one that begins like that, or the nearest. */
+static const char *meant(const char *verb)
+{
+	for (size_t i = 0; verb[0] != '\0' && verb[1] != '\0' && i < LW_COUNT(commands); i++)
+		if (strncmp(commands[i].verb, verb, strlen(verb)) == 0)
+			return commands[i].verb;
+	return lw_nearest(verb, next_verb, NULL);
+}
+
 static int complain_verb(const char *verb)
 {
-	const struct command *nearest = NULL;
-	size_t least = 3;
+	const char *nearest = meant(verb);
 
-	for (size_t i = 0; i < LW_COUNT(commands); i++) {
-		bool begins = verb[1] != '\0' && strncmp(commands[i].verb, verb, strlen(verb)) == 0;
-		size_t far = begins ? 0 : word_distance(verb, commands[i].verb);
-
-		if (far < least && far < strlen(verb)) {
-			least = far;
-			nearest = &commands[i];
-		}
-	}
 	if (nearest == NULL)
 		return complain(LWCTL_USAGE, "unknown verb '%s' (see lwctl help)", verb);
-	return complain(LWCTL_USAGE, "unknown verb '%s' (did you mean '%s'?)", verb, nearest->verb);
+	return complain(LWCTL_USAGE, "unknown verb '%s' (did you mean '%s'?)", verb, nearest);
 }
 
 /* ---- help ------------------------------------------------------------------------------------------- */

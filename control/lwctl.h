@@ -82,8 +82,6 @@ extern const struct option_row option_rows[]; /* the last one has no name */
 extern const char *const option_stages[];     /* of a run; NULL at the end */
 
 /* The row of "--name", "--name=value" or "-c"; *ret_value: what stands in the same word, or NULL. */
-size_t word_distance(const char *a,
-		     const char *b); /* letters changed, added, dropped, or swapped */
 const struct option_row *option_find(const char *word, const char **ret_value);
 
 /* -EINVAL with a sentence. The words lie in `room`, which has place for argc. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lw_nearest.h"
 #include "lwctl.h"
 
 #define TIMEOUT_MOST 1e9
@@ -97,52 +98,17 @@ const struct option_row *option_find(const char *word, const char **ret_value)
 	return NULL;
 }
 
-/* How far one word is from another: letters changed, added, dropped, or swapped. */
-size_t word_distance(const char *a, const char *b)
+static const char *next_option(const void *context, size_t i)
 {
-	size_t n = strlen(a), m = strlen(b);
-	size_t d[24][24];
-
-	if (n >= LW_COUNT(d) || m >= LW_COUNT(d))
-		return SIZE_MAX;
-	for (size_t i = 0; i <= n; i++)
-		for (size_t k = 0; k <= m; k++) {
-			size_t best = i == 0 ? k : i;
-
-			if (i > 0 && k > 0) {
-				best = d[i - 1][k - 1] + (a[i - 1] != b[k - 1]);
-				best = d[i - 1][k] + 1 < best ? d[i - 1][k] + 1 : best;
-				best = d[i][k - 1] + 1 < best ? d[i][k - 1] + 1 : best;
-			}
-			if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] &&
-			    d[i - 2][k - 2] + 1 < best)
-				best = d[i - 2][k - 2] + 1;
-			d[i][k] = best;
-		}
-	return d[n][m];
-}
-
-/* The long option that is nearest to a word, or NULL. */
-static const char *nearest_option(const char *word)
-{
-	const char *nearest = NULL;
-	size_t least = 3;
-
-	for (const struct option_row *row = option_rows; row->name != NULL; row++) {
-		size_t far = word_distance(word, row->name);
-
-		if (far >= least)
-			continue;
-		least = far;
-		nearest = row->name;
-	}
-	return nearest;
+	(void)context;
+	return option_rows[i].name;
 }
 
 static int complain_option(const char *word, struct lw_err *err)
 {
 	LW_AUTO(lw_free) char *name = lw_strndup(word, strcspn(word, "="));
-	const char *nearest = strncmp(name, "--", 2) == 0 ? nearest_option(name + 2) : NULL;
+	bool is_long = strncmp(name, "--", 2) == 0;
+	const char *nearest = is_long ? lw_nearest(name + 2, next_option, NULL) : NULL;
 
 	if (nearest == NULL)
 		return lw_err_set(err, -EINVAL, "unknown option '%s'", word);

@@ -389,14 +389,21 @@ int do_retry(struct job *job)
 	return status;
 }
 
+/* Of the work, what the verb is called, with that body. */
+static int ask_of_work(struct job *job, const char *body)
+{
+	LW_AUTO(lw_free) char *path = job_work_path(job, job->verb, "");
+
+	return job_ask(job, "POST", path, body, READ_SECONDS);
+}
+
 int do_forget(struct job *job)
 {
-	LW_AUTO(lw_free) char *path = job_work_path(job, "forget", "");
 	LW_AUTO(lw_free) char *body = NULL;
 	int status = get_calls(job, &body);
 
 	if (status == LWCTL_DONE)
-		status = job_ask(job, "POST", path, body, READ_SECONDS);
+		status = ask_of_work(job, body);
 	if (status != LWCTL_DONE)
 		return status;
 	if (job_given(job, OPT_JSON))
@@ -429,12 +436,11 @@ static void print_explained(const struct job *job, const json_t *answer, const c
 
 int do_explain(struct job *job)
 {
-	LW_AUTO(lw_free) char *path = job_work_path(job, "explain", "");
 	LW_AUTO(lw_free) char *body = NULL;
 	int status = get_call(job, &body);
 
 	if (status == LWCTL_DONE)
-		status = job_ask(job, "POST", path, body, READ_SECONDS);
+		status = ask_of_work(job, body);
 	if (status != LWCTL_DONE)
 		return status;
 	if (job_given(job, OPT_JSON))

@@ -79,7 +79,7 @@ static const char *next_path(const void *context, size_t i)
 }
 
 /* The path with its second segment as "*", so that a typo is compared with the patterns. */
-static void hint_path(const char *path, char hint[HINT_MAX])
+static void hint_path(const char *path, char hint[LW_HINT_MAX])
 {
 	size_t first = strcspn(path, "/");
 	size_t second = path[first] == '/' ? strcspn(path + first + 1, "/") : 0;
@@ -92,13 +92,13 @@ static void hint_path(const char *path, char hint[HINT_MAX])
 		shape = lw_format("%.*s/*%s", (int)first, path, path + first + 1 + second);
 	else
 		shape = lw_strdup(path);
-	nearest_hint(shape, next_path, NULL, hint);
+	lw_nearest_hint(shape, next_path, NULL, hint);
 }
 
 static void fail_path(struct http_request *request, const char *path)
 {
 	LW_AUTO_BUF message = { 0 };
-	char hint[HINT_MAX];
+	char hint[LW_HINT_MAX];
 
 	hint_path(path, hint);
 	lw_buf_printf(&message, "no '%.200s' here", request->head.path);
@@ -173,7 +173,7 @@ static const char *next_stage(const void *context, size_t i)
 
 static int query_stage(const char *value, int *ret_stage, struct lw_err *err)
 {
-	char hint[HINT_MAX];
+	char hint[LW_HINT_MAX];
 
 	for (int stage = STAGE_PENDING; stage < STAGES_N; stage++) {
 		if (strcmp(value, stage_name((enum stage)stage)) == 0) {
@@ -182,7 +182,7 @@ static int query_stage(const char *value, int *ret_stage, struct lw_err *err)
 		}
 	}
 	return lw_err_set(err, -EINVAL, "no run is '%.50s'%s", value,
-			  nearest_hint(value, next_stage, NULL, hint));
+			  lw_nearest_hint(value, next_stage, NULL, hint));
 }
 
 /* Seconds since 1970, with a fraction if need be. */
@@ -435,14 +435,14 @@ static const char *next_work(const void *context, size_t i)
 static bool find_work(struct ask *ask)
 {
 	LW_AUTO_BUF message = { 0 };
-	char hint[HINT_MAX];
+	char hint[LW_HINT_MAX];
 
 	ask->work = app_work(ask->app, ask->segment);
 	if (ask->work != NULL)
 		return true;
 	lw_buf_printf(&message, "no work '%s'", ask->segment);
 	api_refuse(ask, 404, "no_such_work", lw_buf_text(&message),
-		   nearest_hint(ask->segment, next_work, ask->app, hint));
+		   lw_nearest_hint(ask->segment, next_work, ask->app, hint));
 	return false;
 }
 

@@ -46,7 +46,7 @@ LW_REQUESTS(API_DECLARE, API_DECLARE)
 /* ---- answers ---------------------------------------------------------------------------- */
 
 void api_answer(struct http_request *request, struct lw_buf *out); /* 200; empties `out` */
-/* `hint` as nearest_hint() makes it, " (did you mean 'x'?)", or a sentence, or "" or NULL. */
+/* `hint` as lw_nearest_hint() makes it, " (did you mean 'x'?)", or a sentence, or "" or NULL. */
 void api_fail(struct http_request *request, int status, const char *code, const char *message,
 	      const char *hint);
 void api_failf(struct http_request *request, int status, const char *code, const char *format, ...)

@@ -679,85 +679,6 @@ const struct config_option *option_find(const struct config_option *options, con
 
 /* ---- the nearest name ---------------------------------------------------------------- */
 
-#define NAME_COMPARED 40 /* bytes; longer names are never near */
-
-/* Steps (change, insert, delete, swap neighbours) from one name to the other. */
-static size_t steps_between(const char *a, size_t n, const char *b, size_t m)
-{
-	size_t rows[3][NAME_COMPARED + 1];
-	size_t *before = rows[0], *last = rows[1], *now = rows[2];
-
-	for (size_t j = 0; j <= m; j++)
-		last[j] = j;
-	for (size_t i = 1; i <= n; i++) {
-		size_t *free_row = before;
-
-		now[0] = i;
-		for (size_t j = 1; j <= m; j++) {
-			size_t change = last[j - 1] + (a[i - 1] != b[j - 1]);
-			size_t least = last[j] < now[j - 1] ? last[j] + 1 : now[j - 1] + 1;
-
-			if (change < least)
-				least = change;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    before[j - 2] + 1 < least)
-				least = before[j - 2] + 1;
-			now[j] = least;
-		}
-		before = last;
-		last = now;
-		now = free_row;
-	}
-	return last[m];
-}
-
-size_t name_distance(const char *a, const char *b)
-{
-	size_t n = strlen(a), m = strlen(b);
-
-	return n > NAME_COMPARED || m > NAME_COMPARED ? SIZE_MAX : steps_between(a, n, b, m);
-}
-
-static size_t same_beginning(const char *a, const char *b)
-{
-	size_t i = 0;
-
-	while (a[i] != '\0' && a[i] == b[i])
-		i++;
-	return i;
-}
-
-/* Of two that are as near: the one that begins more like the name, then the alphabet. */
-static bool is_better(const char *a, const char *b, const char *name)
-{
-	size_t of_a = same_beginning(a, name), of_b = same_beginning(b, name);
-
-	return of_a != of_b ? of_a > of_b : strcmp(a, b) < 0;
-}
-
-const char *nearest_hint(const char *name, const char *(*next)(const void *context, size_t i),
-			 const void *context, char hint[HINT_MAX])
-{
-	size_t length = strlen(name);
-	size_t nearest = length / 3 + 1; /* at most */
-	const char *candidate, *found = NULL;
-
-	for (size_t i = 0; (candidate = next(context, i)) != NULL; i++) {
-		size_t size = strlen(candidate), steps = name_distance(name, candidate);
-
-		if (steps > nearest || steps >= (size > length ? size : length))
-			continue; /* far, or nothing in common */
-		if (found != NULL && steps == nearest && !is_better(candidate, found, name))
-			continue;
-		nearest = steps;
-		found = candidate;
-	}
-	hint[0] = '\0';
-	if (found != NULL)
-		snprintf(hint, HINT_MAX, " (did you mean '%s'?)", found);
-	return hint;
-}
-
 static const char *next_option(const void *context, size_t i)
 {
 	const struct config_option *options = context;
@@ -765,9 +686,10 @@ static const char *next_option(const void *context, size_t i)
 	return options[i].key;
 }
 
-const char *option_hint(const struct config_option *options, const char *key, char hint[HINT_MAX])
+const char *option_hint(const struct config_option *options, const char *key,
+			char hint[LW_HINT_MAX])
 {
-	return nearest_hint(key, next_option, options, hint);
+	return lw_nearest_hint(key, next_option, options, hint);
 }
 
 /* ---- the structs ----------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "lw_base.h"
+#include "lw_nearest.h"
 #include "lw_buf.h"
 #include "identity.h"
 #include "lw_call.h"
@@ -304,14 +305,8 @@ const char *const *option_choices(enum option_kind kind);
 const struct config_option *option_find(const struct config_option *options,
 					const char *key); /* or NULL */
 
-/* " (did you mean 'parallel'?)" into `hint` when a candidate is near, else "". The candidates
- * are called for one by one: next(context, i) returns NULL behind the last. */
-#define HINT_MAX 300
-const char *nearest_hint(const char *name, const char *(*next)(const void *context, size_t i),
-			 const void *context, char hint[HINT_MAX]);
-/* Steps (change, insert, delete, swap neighbours) from one name to the other; SIZE_MAX: far. */
-size_t name_distance(const char *a, const char *b);
-const char *option_hint(const struct config_option *options, const char *key, char hint[HINT_MAX]);
+const char *option_hint(const struct config_option *options, const char *key,
+			char hint[LW_HINT_MAX]);
 
 /* Signal number of "TERM", "SIGTERM" or "15"; -EINVAL. */
 LW_MUST_USE int config_parse_signal(const char *text);

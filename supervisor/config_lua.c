@@ -501,7 +501,7 @@ static int check_limits(const struct reader *reader, int index)
 {
 	lua_State *L = reader->L;
 	const char *first = NULL;
-	char hint[HINT_MAX];
+	char hint[LW_HINT_MAX];
 
 	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
 		const char *name = text_at(L, -2);
@@ -517,7 +517,7 @@ static int check_limits(const struct reader *reader, int index)
 	if (first == NULL)
 		return 0;
 	return lw_err_set(reader->err, -EINVAL, "option 'limits': no limit '%.60s'%s", first,
-			  nearest_hint(first, next_limit, NULL, hint));
+			  lw_nearest_hint(first, next_limit, NULL, hint));
 }
 
 static int refuse_limit(const struct reader *reader, int index, const char *name,
@@ -668,7 +668,7 @@ static read_fn *const readers[OPTION_KINDS_N] = {
 static int check_keys(lua_State *L, int table, const struct config_option *options,
 		      struct lw_err *err)
 {
-	char hint[HINT_MAX];
+	char hint[LW_HINT_MAX];
 	const char *first = NULL;
 
 	for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {

@@ -431,9 +431,9 @@ static const char *next_key(const void *context, size_t i)
 }
 
 /* The name nearest to `name` among the keys of the table on top, which is popped. */
-static void hint_among(lua_State *L, const char *name, char hint[HINT_MAX])
+static void hint_among(lua_State *L, const char *name, char hint[LW_HINT_MAX])
 {
-	nearest_hint(name, next_key, &(struct candidates){ L, lua_gettop(L) }, hint);
+	lw_nearest_hint(name, next_key, &(struct candidates){ L, lua_gettop(L) }, hint);
 	lua_pop(L, 1);
 }
 
@@ -455,7 +455,7 @@ static void hint_at_name(struct flow *flow, lua_State *L, char name[64], bool is
 			 struct lw_buf *out)
 {
 	bool missed = !is_global && is_missed_work(flow, L, name);
-	char hint[HINT_MAX];
+	char hint[LW_HINT_MAX];
 
 	lua_rawgeti(L, LUA_REGISTRYINDEX, flow->works_ref);
 	hint_among(L, name, hint);
@@ -586,7 +586,7 @@ static void refuse_misspelt_flow(lua_State *L)
 		    lua_iscfunction(L, -1))
 			continue;
 		if (strcasecmp(lua_tostring(L, -2), "flow") != 0 &&
-		    name_distance(lua_tostring(L, -2), "flow") > 2)
+		    lw_name_distance(lua_tostring(L, -2), "flow") > 2)
 			continue;
 		lua_pushvalue(L, -1);
 		lua_getinfo(L, ">S", &at);

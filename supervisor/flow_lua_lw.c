@@ -275,14 +275,14 @@ static const char *next_lw_name(const void *context LW_UNUSED, size_t i)
 /* Upvalue: the table of what there is. */
 static int lw_index(lua_State *L)
 {
-	char hint[HINT_MAX] = "";
+	char hint[LW_HINT_MAX] = "";
 	const char *name;
 
 	lua_pushvalue(L, 2);
 	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
 		return 1;
 	name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
-	flow_raise(L, "lw has no '%.60s'%s", name, nearest_hint(name, next_lw_name, NULL, hint));
+	flow_raise(L, "lw has no '%.60s'%s", name, lw_nearest_hint(name, next_lw_name, NULL, hint));
 }
 
 static int lw_newindex(lua_State *L)

@@ -356,10 +356,10 @@ LW_NORETURN static void raise_unknown(lua_State *L, const char *what,
 				      const char *(*next)(const void *context, size_t i))
 {
 	const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
-	char hint[HINT_MAX] = "";
+	char hint[LW_HINT_MAX] = "";
 
 	flow_raise(L, "%s has no field '%.60s'%s", what, name != NULL ? name : luaL_typename(L, 2),
-		   name != NULL ? nearest_hint(name, next, NULL, hint) : "");
+		   name != NULL ? lw_nearest_hint(name, next, NULL, hint) : "");
 }
 
 static int run_index(lua_State *L)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lw_log.h"
+#include "lw_nearest.h"
 #include "reader.h"
 #include "supervisor.h"
 
@@ -53,11 +54,34 @@ static const struct option table[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
+/* `more`: what is known of it, in brackets. */
+static int refuse_with(const char *what, const char *word, const char *more)
+{
+	fprintf(stderr, "lw-supervisor: %s%s%s%s%s\nTry 'lw-supervisor --help'.\n", what,
+		word[0] != '\0' ? " '" : "", word, word[0] != '\0' ? "'" : "", more);
+	return EXIT_USAGE;
+}
+
 static int refuse(const char *what, const char *word)
 {
-	fprintf(stderr, "lw-supervisor: %s%s%s%s\nTry 'lw-supervisor --help'.\n", what,
-		word[0] != '\0' ? " '" : "", word, word[0] != '\0' ? "'" : "");
-	return EXIT_USAGE;
+	return refuse_with(what, word, "");
+}
+
+static const char *next_option(const void *context, size_t i)
+{
+	(void)context;
+	return table[i].name;
+}
+
+static int refuse_option(const char *word)
+{
+	bool is_long = strncmp(word, "--", 2) == 0;
+	const char *nearest = is_long ? lw_nearest(word + 2, next_option, NULL) : NULL;
+	char hint[60] = "";
+
+	if (nearest != NULL)
+		(void)snprintf(hint, sizeof(hint), " (did you mean '--%s'?)", nearest);
+	return refuse_with("unknown option", word, hint);
 }
 
 /* -1: go on; else the exit status. `word` is what stood in the command line. */
@@ -81,13 +105,14 @@ static int take_option(int option, const char *word, struct options *options)
 		return -1;
 	case LOG_LEVEL:
 		if (lw_log_level_parse(optarg) < 0)
-			return refuse("unknown log level (error, warning, info or debug)", optarg);
+			return refuse_with("unknown log level", optarg,
+					   " (error, warning, info or debug)");
 		lw_log_set_level((enum lw_log_level)lw_log_level_parse(optarg));
 		return -1;
 	case LOG_FORMAT:
 		options->log_json = strcmp(optarg, "json") == 0;
 		if (!options->log_json && strcmp(optarg, "text") != 0)
-			return refuse("unknown log format (text or json)", optarg);
+			return refuse_with("unknown log format", optarg, " (text or json)");
 		return -1;
 	case HELP:
 		return fputs(usage, stdout) >= 0 ? EXIT_STOPPED : EXIT_APP;
@@ -96,7 +121,7 @@ static int take_option(int option, const char *word, struct options *options)
 	case ':':
 		return refuse("a value is missing after", word);
 	default:
-		return refuse("unknown option", word);
+		return refuse_option(word);
 	}
 }
 

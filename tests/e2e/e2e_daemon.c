@@ -129,6 +129,26 @@ TEST(no_file_ends_with_2)
 	CHECK_HAS(rig_text(proc, RIG_ERR), "nothing.conf");
 }
 
+TEST(a_word_of_the_command_line_that_is_near_another_is_told_so)
+{
+	/* clang-format off */
+	static const struct { const char *word, *value, *says; } rows[] = {
+		{ "--chekc", NULL, "lw-supervisor: unknown option '--chekc' (did you mean '--check'?)\n" },
+		{ "--zzz", NULL, "lw-supervisor: unknown option '--zzz'\n" },
+		{ "--log-level", "loud", "unknown log level 'loud' (error, warning, info or debug)\n" },
+		{ "--log-format", "xml", "unknown log format 'xml' (text or json)\n" },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < LW_COUNT(rows); i++) {
+		struct rig_proc *proc =
+			rig_spawn(LW_BIN "/lw-supervisor", rows[i].word, rows[i].value, NULL);
+
+		CHECK_INT(rig_exit(proc), 2);
+		CHECK_HAS(rig_text(proc, RIG_ERR), rows[i].says);
+	}
+}
+
 TEST(bad_usage_ends_with_2)
 {
 	CHECK_INT(rig_exit(rig_spawn(LW_BIN "/lw-supervisor", NULL)), 2);
