@@ -344,9 +344,8 @@ Test(reader, a_pattern_may_match_very_many_files)
 	cr_assert_eq(told.names, 0, "too many to be told");
 	memcpy(before, told.digest, READER_DIGEST);
 	put("part-77", "else");
-	while (is_digest(before))
+	while (told.state != READER_KNOWN || is_digest(before)) /* at first it may be unknown */
 		await(0);
-	cr_assert_eq(told.state, READER_KNOWN);
 }
 
 Test(reader, a_name_is_part_of_the_digest)
